@@ -1,0 +1,1 @@
+"""Everything fitted on held-out frames after training: thresholds, later activation ranges."""

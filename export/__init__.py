@@ -1,0 +1,1 @@
+"""From a run directory to typed, self-describing model files."""

@@ -1,0 +1,1 @@
+"""From photos with image-level labels to a trained localizer (the DiPS method)."""
