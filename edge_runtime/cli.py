@@ -1,0 +1,135 @@
+"""The `dips-edge` command: finds a subcommand by name, imports it only then, and ends with the right code.
+
+Exit codes: 0 done, 1 a `DipsEdgeError` (one line on stderr), 2 wrong usage, 130 interrupted, 141 the
+reader of stdout went away.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from edge_runtime import __version__
+from edge_runtime.cliutil import CONTEXT_SETTINGS
+from edge_runtime.errors import DipsEdgeError, MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "dips-edge"
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # 128 + SIGPIPE, what a shell reports for any program ended that way
+
+# name: (module:attribute, one-line help); imported only when that command is asked for
+COMMANDS = {
+    "train": ("train.commands.train:train", "Train a localizer from photos sorted into folders."),
+    "evaluate": ("train.commands.evaluate:evaluate", "Measure a run or a model file on photos with boxes."),
+    "export": ("export.commands.export:export", "Turn a run into a model file for the board."),
+    "run": ("edge_runtime.commands.run:run", "Run a model on a camera, video or folder of images."),
+    "synth": ("train.commands.synth:synth", "Render the synthetic tower photos and clips."),
+}
+
+# top-level import name: (what pip calls it, our extra that brings it)
+OPTIONAL_PACKAGES = {
+    "torch": ("torch", "train"),
+    "timm": ("timm", "train"),
+    "segmentation_models_pytorch": ("segmentation-models-pytorch", "train"),
+    "safetensors": ("safetensors", "train"),
+    "tensorboard": ("tensorboard", "train"),
+    "matplotlib": ("matplotlib", "train"),
+    "onnx": ("onnx", "export"),
+    "onnxsim": ("onnxsim", "export"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands come from a name table and are imported when invoked."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        loaded = getattr(importlib.import_module(module), attribute)
+        assert isinstance(loaded, click.Command)
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the table's own help lines: nothing is imported to print them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings=CONTEXT_SETTINGS)
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+def cli() -> None:
+    """From photos sorted into folders to boxes on a drone, frame by frame."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: bad input gives one `error:` line, never a traceback."""
+    if "_DIPS_EDGE_COMPLETE" in os.environ:
+        cli.main(prog_name=PROGRAM)  # shell completion, answered by click
+    try:
+        code = _invoke(list(sys.argv[1:] if args is None else args))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = BROKEN_PIPE
+        _forget_stdout()
+    sys.exit(code)
+
+
+def _invoke(args: list[str]) -> int:
+    """Exit code of the command line `args`; errors a user can mend are already printed."""
+    try:
+        with cli.make_context(PROGRAM, args) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        return _report(_one_line(error), error.exit_code)
+    except DipsEdgeError as error:
+        return _report(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = _missing_extra(error, args)
+        if missing is None:
+            raise
+        return _report(str(missing), missing.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    return 0
+
+
+def _report(message: str, code: int) -> int:
+    click.echo(f"error: {message}", err=True)
+    return code
+
+
+def _one_line(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context: Any = getattr(error, "ctx", None)
+    return text if context is None else f"{text} (see `{context.command_path} -h`)"
+
+
+def _missing_extra(error: ModuleNotFoundError, args: list[str]) -> MissingExtra | None:
+    if error.name not in OPTIONAL_PACKAGES:
+        return None
+    package, extra = OPTIONAL_PACKAGES[error.name]
+    name = next((word for word in args if word in COMMANDS), "")
+    return MissingExtra(package, extra, f"{PROGRAM} {name}".strip())
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from complaining when it flushes a stdout nobody reads."""
+    with Path(os.devnull).open("w") as sink:
+        os.dup2(sink.fileno(), sys.stdout.fileno())
