@@ -18,7 +18,7 @@ def find_model(model: str | Path, precision: str | None = None) -> Path:
     """Resolve what a user gave as model.
 
     Args:
-        model: a `.onnx` file, a directory with some, or "demo" (unless a file of that name exists).
+        model: a `.onnx` file, a directory with some, or "demo" (`./demo` for a directory of that name).
         precision: picks among several files in a directory, e.g. "fp16" takes `tower-fp16.onnx`;
             None takes the only file, or the fp32 one.
 
@@ -26,7 +26,7 @@ def find_model(model: str | Path, precision: str | None = None) -> Path:
         ModelError: nothing there, nothing that fits, or more than one that does.
     """
     path = Path(model)
-    if str(model) == DEMO and not path.exists():
+    if model == DEMO:
         path = ASSETS / "demo.onnx"
         if not path.is_file():
             raise ModelError(f"the demo model is missing from this installation ({path}); install it again")
