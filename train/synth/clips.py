@@ -1,0 +1,185 @@
+"""Orbit clips: the drone circles a tower, may look away and back; a video and one line of truth per frame.
+
+seed ──▶ Scene + flight ──▶ PATH.mp4 and PATH.gt.jsonl (frame, t, objects, present)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import DatasetError
+from train.synth import buildings
+from train.synth.camera import Camera, aimed, orientation
+from train.synth.ground import TEXEL_M
+from train.synth.land import random_land
+from train.synth.mast import MastPlan, build_tower, random_plan
+from train.synth.scene import Picture, Scene, lay_out
+from train.synth.scenery import CLEAR_M, random_scenery
+from train.synth.sensor import Sensor, expose
+from train.synth.weather import random_weather
+
+FPS = 25.0
+SHUTTER = 0.25  # share of the frame time
+MAP_TEXELS = 1536
+FOURCC = "mp4v"  # MPEG-4 part 2: every OpenCV wheel writes and reads it; H.264 encoders are missing from them
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A path around the mast and how the camera looks along it; angles in radians, lengths in metres."""
+
+    mast_m: float
+    start_rad: float
+    sweep_rad: float
+    distance_m: tuple[float, float]
+    altitude_m: tuple[float, float]
+    focal_px: float
+    look_away_rad: float  # how far the camera turns off the tower in the middle of the clip; 0: never
+    wobble: NDArray[np.float64]  # (3, 4) phases of the hand-made shake
+
+    def camera(self, t: float, seconds: float, size: tuple[int, int]) -> Camera:
+        """Where the camera is at `t` seconds."""
+        s = t / seconds
+        bearing = self.start_rad + self.sweep_rad * s
+        distance = self.distance_m[0] + (self.distance_m[1] - self.distance_m[0]) * _ease(s)
+        altitude = self.altitude_m[0] + (self.altitude_m[1] - self.altitude_m[0]) * _ease(s)
+        eye = np.array([distance * math.sin(bearing), distance * math.cos(bearing), altitude])
+        drift_x = 0.5 + 0.12 * math.sin(2 * math.pi * (0.8 * s + self.wobble[0, 0]))
+        drift_y = 0.5 + 0.06 * math.sin(2 * math.pi * (1.1 * s + self.wobble[0, 1]))
+        pixel = (size[0] * drift_x, size[1] * drift_y)
+        target = np.array([0.0, 0.0, 0.52 * self.mast_m])
+        camera = aimed(eye, target, pixel, focal_px=self.focal_px, size=size)
+        right, down, forward = camera.camera_from_world
+        yaw, pitch = math.atan2(forward[0], forward[1]), math.asin(forward[2])
+        yaw += self.look_away_rad * _pulse(s)
+        shake = [
+            sum(0.0012 / (k + 1) * math.sin(2 * math.pi * (f * t + self.wobble[axis, k])) for k, f in enumerate((0.7, 1.9, 4.3, 7.1)))
+            for axis in range(3)
+        ]
+        return replace(camera, camera_from_world=orientation(yaw + shake[0], pitch + shake[1], 2.0 * shake[2]))
+
+
+def render_orbit_clip(
+    path: Path,
+    seed: int | tuple[int, ...],
+    seconds: float,
+    size: tuple[int, int] = (640, 480),
+    *,
+    leave: bool = True,
+    fps: float = FPS,
+) -> None:
+    """Write `path` (mp4) and, beside it, `<stem>.gt.jsonl`.
+
+    Args:
+        seed: same seed, same pixels before encoding.
+        size: (width, height), even numbers.
+        leave: the camera turns away until the tower is out of view, and back.
+
+    Raises:
+        DatasetError: OpenCV cannot write the video.
+        OSError: the truth file cannot be written.
+    """
+    partial = path.with_name(f".partial-{path.name}")
+    writer = cv2.VideoWriter(str(partial), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*FOURCC), fps, size)
+    if not writer.isOpened():
+        raise DatasetError(f"{path}: this OpenCV cannot write {FOURCC} video there; check the folder and the cv2 build")
+    lines = []
+    try:
+        for number, (image, truth) in enumerate(orbit_frames(seed, seconds, size, leave=leave, fps=fps)):
+            writer.write(image)
+            lines.append(json.dumps({"frame": number, "t": round(number / fps, 4), **truth}))
+        writer.release()
+        path.with_name(f"{path.stem}.gt.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        writer.release()
+        partial.unlink(missing_ok=True)
+
+
+def orbit_frames(
+    seed: int | tuple[int, ...], seconds: float, size: tuple[int, int], *, leave: bool = True, fps: float = FPS
+) -> Iterator[tuple[NDArray[np.uint8], dict[str, object]]]:
+    """Frames (H, W, 3) uint8 and their truth: `objects` (box x0, y0, x1, y1 in the frame, `visible`), `present`."""
+    rng = np.random.default_rng(seed)
+    plan = random_plan(rng)
+    flight = _random_flight(rng, plan, size, leave)
+    scene = _orbit_scene(rng, plan, max(flight.distance_m))
+    sensor = Sensor((0.0, 0.0), 0.4 * size[0] / 640, 1.0, 1.0, 0.95, 0.08, np.ones(3, np.float32))
+    for number in range(round(seconds * fps)):
+        t = number / fps
+        camera = flight.camera(t, seconds, size)
+        later = flight.camera(t + SHUTTER / fps, seconds, size)
+        shot = replace(sensor, shake_px=_flow_px(camera, later))
+        picture = scene.render(camera)
+        yield expose(picture.image, shot, rng), _truth(scene, camera, picture)
+
+
+def _random_flight(rng: np.random.Generator, plan: MastPlan, size: tuple[int, int], leave: bool) -> Flight:
+    fov = math.radians(float(rng.uniform(56.0, 68.0)))
+    focal = size[0] / (2.0 * math.tan(fov / 2.0))
+    far = plan.height_m * focal / (float(rng.uniform(0.45, 0.6)) * size[1])
+    near = plan.height_m * focal / (float(rng.uniform(0.65, 0.8)) * size[1])
+    turn = float(rng.choice((-1.0, 1.0)))
+    return Flight(
+        mast_m=plan.height_m,
+        start_rad=float(rng.uniform(0.0, 2.0 * math.pi)),
+        sweep_rad=turn * math.radians(float(rng.uniform(50.0, 90.0))),
+        distance_m=(far, near),
+        altitude_m=(float(rng.uniform(0.4, 0.7)) * plan.height_m, float(rng.uniform(0.75, 1.15)) * plan.height_m),
+        focal_px=focal,
+        look_away_rad=turn * 1.02 * fov if leave else 0.0,
+        wobble=rng.uniform(0.0, 1.0, (3, 4)),
+    )
+
+
+def _orbit_scene(rng: np.random.Generator, plan: MastPlan, radius_m: float) -> Scene:
+    weather, land = random_weather(rng), random_land(rng)
+    tower = build_tower(plan, rng)
+
+    def clear(foot: NDArray[np.float64], radius: float, tall: float) -> bool:
+        gap = float(np.hypot(*foot))
+        if gap < CLEAR_M * 0.6 + radius:
+            return False
+        return gap > radius_m * 1.1 + radius + 15.0 or tall < 0.22 * plan.height_m
+
+    scenery = random_scenery(rng, land, clear)
+    compound = buildings.compound(np.zeros(3), float(rng.uniform(0.0, 6.3)), rng)
+    maps = lay_out(weather, land, scenery, tower, [(0.0, 0.0)] * len(TEXEL_M), MAP_TEXELS)
+    return Scene(weather, land, scenery, tower, compound, float(rng.uniform(0.02, 0.08)), maps)
+
+
+def _truth(scene: Scene, camera: Camera, picture: Picture) -> dict[str, object]:
+    if picture.box is None or scene.tower is None:
+        return {"objects": [], "present": False}
+    points, _ = camera.project(scene.tower.points())
+    low, high = points.min(axis=0), points.max(axis=0)
+    edge = np.array([camera.width - 0.5, camera.height - 0.5])
+    inside = np.clip(high, -0.5, edge) - np.clip(low, -0.5, edge)
+    visible = float(np.prod(inside) / max(1e-9, float(np.prod(high - low))))
+    return {"objects": [{"box": list(picture.box), "visible": round(visible, 4)}], "present": visible >= 0.5}
+
+
+def _flow_px(camera: Camera, later: Camera) -> tuple[float, float]:
+    """How far the picture's middle moves while the shutter is open, seen at the mast's distance."""
+    depth = float(np.hypot(*camera.position_m[:2]))
+    point = camera.position_m + camera.camera_from_world[2] * depth
+    (x, y), _ = later.project(point)
+    return float(x) - camera.centre_px[0], float(y) - camera.centre_px[1]
+
+
+def _ease(s: float) -> float:
+    return s * s * (3.0 - 2.0 * s)
+
+
+def _pulse(s: float) -> float:
+    """0 outside the middle of the clip, 1 while the camera looks away."""
+    return _ease(min(max((s - 0.34) / 0.16, 0.0), 1.0)) * (1.0 - _ease(min(max((s - 0.62) / 0.16, 0.0), 1.0)))

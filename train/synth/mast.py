@@ -1,0 +1,190 @@
+"""Cell towers: tapered lattice masts on three or four legs and monopoles, with everything bolted to them.
+
+seed ──▶ MastPlan (kind, size, paint) ──▶ Mesh in world metres, foot at the origin
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.synth import antennas
+from train.synth.mesh import Mesh, MeshBuilder, Vector
+from train.synth.weather import bgr
+
+STEEL = ((158, 162, 164), (140, 144, 146), (172, 174, 172), (126, 128, 126))
+RED, WHITE = (176, 52, 40), (224, 224, 220)
+
+
+@dataclass(frozen=True)
+class MastPlan:
+    """Shape of one tower: metres, radians. `waist` is the share of the height where the taper ends."""
+
+    kind: str
+    height_m: float
+    base_m: float  # distance of the legs from the axis at the ground; radius of a monopole
+    top_m: float
+    waist: float
+    turn_rad: float
+    banded: bool
+    steel: tuple[int, int, int]
+
+    @property
+    def legs(self) -> int:
+        return 3 if self.kind == "three legs" else 4
+
+    def reach_m(self, z: float) -> float:
+        """Distance of the legs from the axis at height `z`."""
+        t = min(1.0, z / (self.waist * self.height_m))
+        return self.base_m + (self.top_m - self.base_m) * t
+
+    def paint(self, z: float) -> Vector:
+        """Colour at height `z`: bare steel, or seven red and white bands."""
+        if not self.banded:
+            return bgr(self.steel).astype(np.float64)
+        band = int(np.clip(z / self.height_m * 7.0, 0, 6))
+        return bgr(RED if band % 2 == 0 else WHITE).astype(np.float64)
+
+    def corner(self, leg: int, z: float) -> Vector:
+        """Where leg number `leg` is at height `z`."""
+        angle = self.turn_rad + 2.0 * math.pi * leg / self.legs
+        reach = self.reach_m(z)
+        return np.array([reach * math.cos(angle), reach * math.sin(angle), z])
+
+
+def random_plan(rng: np.random.Generator) -> MastPlan:
+    """Two thirds lattice masts, one third monopoles; 24 to 75 m."""
+    kind = ("four legs", "three legs", "monopole")[int(rng.choice(3, p=(0.5, 0.22, 0.28)))]
+    turn = float(rng.uniform(0.0, 2.0 * math.pi))
+    steel = STEEL[int(rng.integers(len(STEEL)))]
+    banded = bool(rng.random() < (0.12 if kind == "monopole" else 0.3))
+    if kind == "monopole":
+        height = float(rng.uniform(22.0, 45.0))
+        base = height * float(rng.uniform(0.014, 0.02))
+        return MastPlan(kind, height, base, base * float(rng.uniform(0.35, 0.5)), 1.0, turn, banded, steel)
+    height = float(rng.uniform(28.0, 75.0))
+    base = height * float(rng.uniform(0.055, 0.095)) * (0.8 if kind == "three legs" else 1.0)
+    top = float(rng.uniform(0.55, 1.1))
+    return MastPlan(kind, height, base, top, float(rng.uniform(0.62, 0.95)), turn, banded, steel)
+
+
+def build_tower(plan: MastPlan, rng: np.random.Generator) -> Mesh:
+    """The whole tower: mast, ladder and cables, platforms, antennas, dishes, rod on top."""
+    builder = MeshBuilder()
+    if plan.kind == "monopole":
+        _monopole(builder, plan)
+    else:
+        _lattice(builder, plan, rng)
+        _ladder(builder, plan, rng)
+    antennas.equip(builder, plan, rng)
+    return builder.build()
+
+
+def _monopole(builder: MeshBuilder, plan: MastPlan) -> None:
+    steps = np.linspace(0.0, plan.height_m, 8 if plan.banded else 6)
+    for low, high in zip(steps[:-1], steps[1:], strict=True):
+        colour = plan.paint((low + high) / 2)
+        start, end = np.array([0.0, 0.0, low]), np.array([0.0, 0.0, high])
+        builder.tube(start, end, (plan.reach_m(low), plan.reach_m(high)), colour, sides=16, caps=False)
+        flange = plan.reach_m(low) * 1.18
+        builder.tube(start, start + [0, 0, 0.12], (flange, flange), colour * 0.9, sides=12)
+
+
+def _levels(plan: MastPlan, rng: np.random.Generator) -> list[float]:
+    """Heights of the horizontal frames: bays about as tall as wide, lower ones taller."""
+    stretch = float(rng.uniform(0.85, 1.3))
+    levels = [0.0]
+    while levels[-1] < plan.height_m - 1.0:
+        width = plan.reach_m(levels[-1]) * (1.41 if plan.legs == 4 else 1.73)
+        levels.append(levels[-1] + max(1.3, stretch * width))
+    scale = plan.height_m / levels[-1]
+    return [z * scale for z in levels]
+
+
+def _lattice(builder: MeshBuilder, plan: MastPlan, rng: np.random.Generator) -> None:
+    levels = _levels(plan, rng)
+    pattern = ("cross", "kay", "zigzag")[int(rng.choice(3, p=(0.6, 0.25, 0.15)))]
+    stout = plan.height_m / 50.0
+    for bay, (low, high) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+        rise = 1.0 - low / plan.height_m
+        leg_radius = (0.055 + 0.085 * rise) * (0.6 + 0.4 * stout)
+        brace_radius = (0.032 + 0.03 * rise) * (0.65 + 0.35 * stout)
+        colour = plan.paint((low + high) / 2)
+        for leg in range(plan.legs):
+            after = (leg + 1) % plan.legs
+            a, b = plan.corner(leg, low), plan.corner(after, low)
+            c, d = plan.corner(leg, high), plan.corner(after, high)
+            worn = colour * rng.uniform(0.92, 1.06)
+            builder.rod(a, c, leg_radius, worn)
+            builder.rod(c, d, brace_radius, worn * rng.uniform(0.9, 1.05))
+            _brace(builder, (a, b, c, d), pattern, bay, brace_radius, worn * rng.uniform(0.88, 1.05), high - low)
+
+
+def _brace(
+    builder: MeshBuilder,
+    face: tuple[Vector, Vector, Vector, Vector],
+    pattern: str,
+    bay: int,
+    radius: float,
+    colour: Vector,
+    height_m: float,
+) -> None:
+    """Fill one face (low left, low right, high left, high right) with bars; tall bays get secondary ones."""
+    a, b, c, d = face
+    if pattern == "cross":
+        halves = [(a, d), (b, c)]
+        crossing = (a + d) / 2 * 0.5 + (b + c) / 2 * 0.5
+        for start, end in halves:
+            builder.rod(start, crossing, radius, colour)
+            builder.rod(crossing, end, radius, colour)
+        if height_m > 5.0:
+            builder.rod((a + c) / 2, crossing, radius * 0.7, colour)
+            builder.rod(crossing, (b + d) / 2, radius * 0.7, colour)
+    elif pattern == "kay":
+        top = (c + d) / 2
+        builder.rod(a, top, radius, colour)
+        builder.rod(b, top, radius, colour)
+        if height_m > 4.0:
+            builder.rod((a + c) / 2, (a + top) / 2, radius * 0.7, colour)
+            builder.rod((b + d) / 2, (b + top) / 2, radius * 0.7, colour)
+    elif bay % 2:
+        builder.rod(a, d, radius, colour)
+    else:
+        builder.rod(b, c, radius, colour)
+
+
+def _ladder(builder: MeshBuilder, plan: MastPlan, rng: np.random.Generator) -> None:
+    """A ladder and a bundle of feeder cables that climb inside one face."""
+    top = plan.height_m * float(rng.uniform(0.9, 0.97))
+    heights = np.linspace(0.5, top, max(8, int(plan.height_m / 2.5)))
+    middle = np.array([0.5 * (plan.corner(0, z) + plan.corner(1, z)) for z in heights])
+    inward = middle * np.array([0.86, 0.86, 1.0])
+    along = plan.corner(1, 0.0) - plan.corner(0, 0.0)
+    along = along / np.linalg.norm(along)
+    steel = bgr(plan.steel).astype(np.float64) * 0.8
+    cable = np.full(3, float(rng.uniform(0.05, 0.12)))
+    for side in (-0.22, 0.22):
+        builder.chain(inward + along * side, 0.03, steel)
+    count = int(rng.integers(2, 5))
+    for k in range(count):
+        offset = 0.45 + 0.11 * k
+        reach = np.minimum(offset, 0.8 * np.linalg.norm(middle[:, :2], axis=1))[:, None]
+        builder.chain(inward + along * reach, 0.055, cable)
+
+
+def shadow_rods(mesh: Mesh, to_sun: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:
+    """Where rods and facets of `mesh` throw their shadow: ground segments (2, 2) and widths in metres."""
+    slope = to_sun[:2] / max(float(to_sun[2]), 0.05)
+
+    def fall(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        ground: NDArray[np.float64] = points[..., :2] - points[..., 2:] * slope
+        return ground
+
+    rods = zip(fall(mesh.starts), fall(mesh.ends), mesh.radii.mean(axis=1), strict=True)
+    found = [(np.stack([a, b]), 2.0 * float(r)) for a, b, r in rods]
+    for quad in fall(mesh.corners):
+        found.append((np.stack([quad[:2].mean(axis=0), quad[2:].mean(axis=0)]), float(np.linalg.norm(quad[0] - quad[1]))))
+    return found

@@ -1,0 +1,62 @@
+"""Where the drone hovers for a still: low, level with the antennas or above, near or far, mast off centre."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from train.synth.camera import Camera, aimed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def random_view(rng: np.random.Generator, mast_height_m: float, size: tuple[int, int]) -> Camera:
+    """A camera that sees a mast at the origin with a height of 15 to 90 % of the picture.
+
+    One picture in nine is a close-up: the top of the mast, the rest cut off by the lower border.
+    """
+    width, height = size
+    focal = width / (2.0 * math.tan(math.radians(float(rng.uniform(48.0, 74.0))) / 2.0))
+    close_up = bool(rng.random() < 0.11)
+    share = float(rng.uniform(1.1, 1.7)) if close_up else float(rng.triangular(0.15, 0.55, 0.9))
+    mode = rng.choice(3, p=(0.34, 0.4, 0.26))
+    low, high = ((1.6, 9.0), (0.3 * mast_height_m, 0.95 * mast_height_m), (1.0 * mast_height_m, 1.6 * mast_height_m))[mode]
+    altitude = float(rng.uniform(low, high))
+    if close_up:
+        altitude = max(altitude, 0.5 * mast_height_m)
+    bearing = float(rng.uniform(0.0, 2.0 * math.pi))
+    distance = _distance(mast_height_m, altitude, share * height, focal)
+    eye = np.array([distance * math.sin(bearing), distance * math.cos(bearing), altitude])
+    half = share * height / 2.0
+    x = width * (0.5 + float(np.clip(rng.normal(0.0, 0.2), -0.38, 0.38)))
+    if close_up:
+        target = np.array([0.0, 0.0, mast_height_m])
+        y = height * float(rng.uniform(0.12, 0.4))
+    else:
+        target = np.array([0.0, 0.0, mast_height_m / 2.0])
+        room = max(height / 2.0 - half - 8.0, 0.0)
+        y = height / 2.0 + float(rng.uniform(-1.0, 1.0)) * room
+    roll = math.radians(float(np.clip(rng.normal(0.0, 1.6), -5.0, 5.0)))
+    return aimed(eye, target, (x, y), focal_px=focal, size=size, roll_rad=roll)
+
+
+def _distance(mast_height_m: float, altitude_m: float, wanted_px: float, focal_px: float) -> float:
+    """Ground distance at which the mast spans `wanted_px`, found by halving; at least 0.3 mast heights."""
+    low, high = 0.3 * mast_height_m, 40.0 * mast_height_m
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        if _span_px(mast_height_m, altitude_m, middle, focal_px) > wanted_px:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _span_px(mast_height_m: float, altitude_m: float, distance_m: float, focal_px: float) -> float:
+    eye = np.array([0.0, -distance_m, altitude_m])
+    camera = aimed(eye, np.array([0.0, 0.0, mast_height_m / 2]), (0.0, 0.0), focal_px=focal_px, size=(1, 1))
+    ends: NDArray[np.float64] = camera.project(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, mast_height_m]]))[0]
+    return float(np.hypot(*(ends[1] - ends[0])))
