@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from train.lattice import build_lattice
@@ -42,8 +43,8 @@ def dense_crf_loss(
         sigma_rgb: colour scale in grey levels.
         sigma_xy: spatial scale in pixels of the full (H, W) image.
         scale: in (0, 1]; the image is shrunk to it by nearest, the map by bilinear interpolation.
-        backend: "numpy" (CPU, one thread, deterministic), "torch" (any device; on CUDA its sums are
-            not bit-reproducible), or "auto": torch for probabilities on a GPU, else numpy.
+        backend: "numpy" (one CPU thread, bit-reproducible), "torch" (on the device of `probs`), or
+            "auto": torch for probabilities on a GPU, numpy otherwise.
 
     Returns:
         Scalar float32, negative, not normalised by area; on the device of `probs`.
@@ -104,6 +105,7 @@ class _DenseCrf(torch.autograd.Function):
         return -(maps.double() * filtered).sum().float() / len(maps)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None, None]:
         (filtered,) = ctx.saved_tensors
         return filtered * (grad_outputs[0] * (-2 / len(filtered))), None, None, None, None

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 DIM = 5  # x, y, r, g, b
 CORNERS = DIM + 1
-GAIN = 1 / (1 + 2.0**-DIM)  # undoes what the six blurs add to a lone point
+# One step along each of the six axes leads back to the start, up or down: a point meets itself again
+# with 2 * 2**-6 in the six blurs, and this takes it off.
+GAIN = 1 / (1 + 2.0**-DIM)
 KEY_MARGIN = 12  # corners lie at most 5 from the simplex origin, their neighbours 5 further
 # Exchanges that sort six numbers (Knuth, The Art of Computer Programming, vol. 3, section 5.3.4).
 SORT_SIX = ((0, 5), (1, 3), (2, 4), (1, 2), (3, 4), (0, 3), (2, 5), (0, 1), (2, 3), (4, 5), (1, 2), (3, 4))
@@ -56,8 +58,8 @@ class Lattice:
         field = splat.astype(np.float32)
         for plus, minus in zip(self.plus, self.minus, strict=True):
             field = field + np.float32(0.5) * (field[plus] + field[minus])
-        out: NDArray[np.float32] = self.weights[0] * field[self.corners[0]]
-        for weights, corners in zip(self.weights[1:], self.corners[1:], strict=True):
+        out = np.zeros(values.size, np.float32)
+        for weights, corners in zip(self.weights, self.corners, strict=True):
             out += weights * field[corners]
         out *= np.float32(GAIN)
         return out
@@ -79,17 +81,11 @@ def build_lattice(image_u8: NDArray[np.uint8], sigma_rgb: float, sigma_xy: float
 
     # origin - rank names a simplex (it is its centre up to a constant), so that only the corners of
     # distinct simplices, far fewer than pixels, are sorted and looked up.
-    simplex_key = _mix(origin - rank, low, strides)
-    pixel, simplex_of_pixel = _group(simplex_key)
-    corner_key = np.empty((CORNERS, pixel.size), np.int64)
-    corner_key[0] = _mix(origin[:, pixel], low, strides)
-    for k in range(1, CORNERS):
-        corner_key[k] = corner_key[k - 1] + sum(strides)
-        for ranks, stride in zip(rank[:DIM, pixel], strides, strict=True):
-            corner_key[k] -= (ranks == CORNERS - k) * (CORNERS * stride)
-    first, point_of_corner = _group(corner_key.ravel())
-    plus, minus = _neighbours(corner_key.ravel()[first], strides)
-    corners = point_of_corner.reshape(CORNERS, -1)[:, simplex_of_pixel]
+    pixel, simplex_of_pixel = _group(_mix(origin - rank, low, strides))
+    corner_keys = _corner_keys(origin[:, pixel], rank[:, pixel], low, strides).ravel()
+    corner, point_of_corner = _group(corner_keys)
+    plus, minus = _neighbours(corner_keys[corner], strides)
+    corners = point_of_corner.reshape(CORNERS, -1).take(simplex_of_pixel, axis=1)
     return Lattice(corners, weights, plus, minus)
 
 
@@ -172,12 +168,13 @@ def _locate(
     steps = np.rint(elevated * sixth)  # half to even
     origin = steps * np.float32(CORNERS)
     rest = elevated - origin
-    rank = np.zeros(elevated.shape, np.int8)
+    rank = np.empty(elevated.shape, np.int8)
+    rank[:] = np.arange(CORNERS)[:, None]  # a tie: the later coordinate ranks higher
     for i in range(CORNERS):
         for j in range(i + 1, CORNERS):
             smaller = rest[i] < rest[j]
             rank[i] += smaller
-            rank[j] += ~smaller  # a tie: the later coordinate ranks higher
+            rank[j] -= smaller
     # Rounding may leave the hyperplane; the coordinates rounded furthest go back by one step.
     rank += steps.sum(axis=0).astype(np.int8)
     back = (rank < 0).astype(np.int8) - (rank > DIM).astype(np.int8)
@@ -200,6 +197,25 @@ def _mix(points: NDArray[np.float32], low: Sequence[int], strides: Sequence[int]
     keys = np.zeros(points.shape[1], np.int64)
     for coordinate, lo, stride in zip(points[:DIM], low, strides, strict=True):
         keys += (coordinate.astype(np.int64) - lo) * stride
+    return keys
+
+
+def _corner_keys(
+    origin: NDArray[np.float32], rank: NDArray[np.int8], low: Sequence[int], strides: Sequence[int]
+) -> NDArray[np.int64]:
+    """Keys of the six corners of each simplex: (6, S).
+
+    Corner k lies at origin + k, less 6 in the k coordinates of highest rank.
+    """
+    size = origin.shape[1]
+    drop = np.zeros(CORNERS * size, np.int64)  # by rank: what the coordinate of that rank takes off the key
+    simplex = np.arange(size)
+    for ranks, stride in zip(rank[:DIM], strides, strict=True):
+        drop[ranks * np.int64(size) + simplex] = CORNERS * stride
+    keys = np.empty((CORNERS, size), np.int64)
+    keys[0] = _mix(origin, low, strides)
+    for k in range(1, CORNERS):
+        np.subtract(keys[k - 1] + sum(strides), drop[(CORNERS - k) * size :][:size], out=keys[k])
     return keys
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def lattice_filter(images_u8: Tensor, maps: Tensor, sigma_rgb: float, sigma_xy: float) -> Tensor:
     """A @ map for every image and channel; equals `Lattice.filter` to float32 rounding.
 
-    On CUDA the sums are atomic, hence not bit-reproducible.
+    On CUDA the sums are atomic: bit-reproducible only under `torch.use_deterministic_algorithms`.
 
     Args:
         images_u8: (N, 3, H, W) uint8 raw colours, on any device.
@@ -73,12 +73,13 @@ def _locate(elevated: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     steps = (elevated * sixth).round()  # half to even
     origin = steps * CORNERS
     rest = elevated - origin
-    rank = torch.zeros_like(elevated, dtype=torch.int64)
+    # A tie: the later coordinate ranks higher.
+    rank = torch.arange(CORNERS, device=elevated.device)[:, None].repeat(1, elevated.shape[1])
     for i in range(CORNERS):
         for j in range(i + 1, CORNERS):
             smaller = rest[i] < rest[j]
             rank[i] += smaller
-            rank[j] += ~smaller  # a tie: the later coordinate ranks higher
+            rank[j] -= smaller.long()
     rank += steps.sum(0).long()
     back = CORNERS * ((rank < 0).long() - (rank > DIM).long())
     rank += back
@@ -129,7 +130,7 @@ def _neighbours(keys: Tensor, strides: Sequence[int]) -> tuple[Tensor, Tensor]:
 
     def find(wanted: Tensor) -> Tensor:
         found = torch.searchsorted(keys, wanted).clamp_(max=m - 1)
-        found[keys[found] != wanted] = m
+        found = torch.where(keys[found] == wanted, found, m)
         return torch.cat([found, found.new_full((CORNERS, 1), m)], dim=1)
 
     return find(keys + shift), find(keys - shift)
