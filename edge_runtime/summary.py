@@ -1,0 +1,70 @@
+"""The end of a run in words and as JSON: how much, how fast, how old, what was lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime.errors import SinkError
+from edge_runtime.stats import format_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_runtime.pipeline import Outcome
+    from edge_runtime.records import Record
+
+
+def as_text(source: str, outcome: Outcome) -> str:
+    """A line of totals and the table of stages."""
+    if not outcome.frames:
+        return f"{source}: no frame was processed"
+    share = 100 * outcome.detections / outcome.frames
+    totals = [
+        f"{source}: {outcome.frames} frame(s) in {outcome.seconds:.2f} s = {outcome.fps:.1f} fps",
+        f"found in {outcome.detections} ({share:.0f} %), {outcome.valid} valid",
+        f"{outcome.dropped} dropped",
+    ]
+    if outcome.skipped:
+        totals.append(f"{outcome.skipped} unreadable")
+    lost = [f"{sink['name']} lost {sink['dropped']}" for sink in outcome.sinks if sink["dropped"]]
+    return "; ".join(totals + lost) + "\n" + format_table(outcome.stages)
+
+
+def as_dict(header: Record, outcome: Outcome) -> dict[str, Any]:
+    """The same for machines; `stages` in ms, `wait` is capture to inference, `age` capture to record."""
+    return {
+        "v": 1,
+        "type": "summary",
+        **{key: header[key] for key in ("software", "model", "source", "max_age_ms")},
+        "frames": outcome.frames,
+        "seconds": round(outcome.seconds, 4),
+        "fps": None if outcome.fps is None else round(outcome.fps, 3),
+        "found": outcome.detections,
+        "valid": outcome.valid,
+        "dropped": outcome.dropped,
+        "unreadable": outcome.skipped,
+        "stages": outcome.stages,
+        "sinks": outcome.sinks,
+        "error": None if outcome.error is None else str(outcome.error),
+    }
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Say before the run that its summary could not be written after it."""
+    if path.exists() and not force:
+        raise SinkError(f"{path} exists; choose another name or add --force to overwrite it")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise SinkError(f"{path}: its folder is missing or cannot be written")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write the whole file or none of it."""
+    part = path.with_name(f".{path.name}.partial")
+    try:
+        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SinkError(f"{path}: the summary could not be written: {error.strerror}") from error
