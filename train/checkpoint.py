@@ -1,0 +1,67 @@
+"""Tensors and a JSON header in one safetensors file, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from edge_runtime.errors import ModelError, TrainingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Write atomically: on any failure the file that was there stays as it was.
+
+    Raises:
+        TrainingError: the disk is full or the folder cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, {"json": json.dumps(meta)}
+        )
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path}: cannot be written ({error}); the previous one is kept. "
+            "Free some space and go on with --resume"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically. Raises TrainingError as `save_tensors`."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise TrainingError(f"{path}: cannot be written ({error}); the previous one is kept") from error
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a file written by `save_tensors`.
+
+    Raises:
+        ModelError: missing, damaged, or not one of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = (file.metadata() or {}).get("json")
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
+    if meta is None:
+        raise ModelError(f"{path}: no dips-edge header; it was not written by `dips-edge train`")
+    return tensors, json.loads(meta)

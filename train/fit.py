@@ -1,0 +1,268 @@
+"""Fit the localizer: views and proposals in, seeds drawn, three losses, one optimiser step; resumable anywhere.
+
+photo + proposal ──view──▶ seeds ──┐
+                └─────────▶ U-Net ─┴▶ CPA + CLS + CRF + class head ──▶ step ──▶ last.safetensors
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from train.crf import normalised_crf_loss
+from train.imageio import read_image_bgr
+from train.losses import classifier_loss, partial_cross_entropy
+from train.sampling import IGNORE, SeedInputs, box_masks, sample_seeds
+from train.tensors import autocast, normalise, stack_images
+from train.views import draw_view, render, rng_for, sampling_theta, transform_boxes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from train.classifier import Classifier
+    from train.config import TrainConfig
+    from train.dataset_types import Image
+    from train.distributed import World
+    from train.localizer import Localizer
+    from train.proposals import Proposal
+
+VIEW_STREAM = 3
+STEP_STREAM = 4
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One view, ready to be stacked: photo, its class, and the proposal drawn for it."""
+
+    image_bgr_u8: NDArray[np.uint8]
+    label: int
+    attention: NDArray[np.float32]  # (rows, columns), whole photo
+    theta: NDArray[np.float32]  # cuts the view out of the attention map
+    box: NDArray[np.float32]  # (4,) drawn proposal in the view; zero width: none
+    kept: NDArray[np.float32]  # (P, 4) all kept proposals in the view
+    level: float
+
+
+class ViewSource:
+    """Makes the `Item` of photo `index` in epoch `epoch`; deterministic, safe to call from threads."""
+
+    def __init__(
+        self,
+        images: Sequence[Image],
+        attention: NDArray[np.float16],
+        proposals: Sequence[Sequence[Proposal]],
+        config: TrainConfig,
+    ) -> None:
+        """`attention` is (n, maps, rows, columns) and `proposals` is per photo, in the order of `images`."""
+        self._images, self._attention, self._proposals, self._config = images, attention, proposals, config
+        self._most = max(1, config.proposals.top_p)
+
+    def __call__(self, epoch: int, index: int) -> Item:
+        """Raises DatasetError when the photo cannot be read."""
+        rng = rng_for(self._config.seed, epoch, index, VIEW_STREAM)
+        image, found = self._images[index], self._proposals[index]
+        settings = self._config.localizer
+        photo, view = render(read_image_bgr(image.path), draw_view(rng, settings.crop), settings.size)
+        kept = np.zeros((self._most, 4), np.float32)
+        box, level, map_index = np.zeros(4, np.float32), 0.0, 0
+        if found:
+            kept[: len(found)] = transform_boxes(np.array([p.box for p in found], np.float32), view)
+            drawn = int(rng.integers(len(found)))
+            box, level, map_index = kept[drawn], found[drawn].level, found[drawn].map_index
+        attention = np.asarray(self._attention[index, map_index], np.float32)
+        return Item(photo, image.label, attention, sampling_theta(view), box, kept, level)
+
+
+class Fitter:
+    """Model, optimiser and schedule; one `step` per batch."""
+
+    def __init__(
+        self,
+        model: Localizer,
+        classifier: Classifier,
+        negative: int | None,
+        config: TrainConfig,
+        steps_per_epoch: int,
+        device: torch.device,
+        world: World,
+    ) -> None:
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._wrapped = world.wrap(self.model)
+        self._classifier = classifier.to(device)
+        self._negative, self._config, self._device, self._world = negative, config, device, world
+        self._steps_per_epoch = steps_per_epoch
+        self._optimizer = _optimizer(self.model, config)
+        self._base_lr = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self._scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+        self._ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()} if config.optim.ema else {}
+        self.seconds: dict[str, float] = {}
+
+    def step(self, items: Sequence[Item], epoch: int, index: int) -> dict[str, float]:
+        """One optimiser step on one batch (this process's share).
+
+        Args:
+            epoch, index: position in the run; they alone seed every random draw.
+
+        Returns:
+            Loss values by name and the learning rate; NaN never: raises TrainingError upstream.
+        """
+        at = epoch * self._steps_per_epoch + index
+        seed = int(np.random.SeedSequence([self._config.seed, STEP_STREAM, at, self._world.rank]).generate_state(1)[0])
+        torch.manual_seed(seed)
+        for group, base in zip(self._optimizer.param_groups, self._base_lr, strict=True):
+            group["lr"] = base * self.lr_factor(at)
+        self.model.train()
+        losses = self._losses(items, epoch, index, seed)
+        with self._timed("backward"):
+            self._optimizer.zero_grad()
+            self._scaler.scale(losses["total"]).backward()
+            self._scaler.unscale_(self._optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._config.optim.clip)
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            self._update_ema()
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        return values | {"lr": float(self._optimizer.param_groups[0]["lr"])}
+
+    def _losses(self, items: Sequence[Item], epoch: int, index: int, seed: int) -> dict[str, Tensor]:
+        weights = self._config.losses
+        with self._timed("seeds"):
+            rgb = stack_images([item.image_bgr_u8 for item in items]).to(self._device)
+            targets = torch.tensor([item.label for item in items], device=self._device)
+            positive = targets != (-1 if self._negative is None else self._negative)
+            labels = self._seeds(items, ~positive, seed)
+        with self._timed("forward"):
+            x = normalise(rgb, self.model.mean, self.model.std).contiguous(memory_format=torch.channels_last)
+            with autocast(self._device):
+                map_logits, class_logits = self._wrapped(x)
+            map_logits = map_logits.float()
+        labelled = self._world.mean((labels != IGNORE).sum())
+        losses = {
+            "cpa": partial_cross_entropy(map_logits, labels, labelled),
+            "head": F.cross_entropy(class_logits.float(), targets),
+        }
+        total = weights.cpa * losses["cpa"] + weights.head * losses["head"]
+        if weights.crf and index % weights.crf_every == 0 and bool(positive.any()):
+            with self._timed("crf"):
+                probs = map_logits[positive].softmax(1)
+                losses["crf"] = normalised_crf_loss(rgb[positive], probs, scale=weights.crf_scale)
+            total = total + weights.crf * weights.crf_every * losses["crf"]
+        turn = index % weights.cls_every == weights.cls_every - 1
+        if weights.cls and epoch >= weights.cls_from_epoch and turn and bool(positive.any()):
+            with self._timed("cls"):
+                losses["cls"] = self._cls(rgb, map_logits, targets, positive)
+            total = total + weights.cls * losses["cls"]
+        with torch.no_grad():
+            losses["area"] = map_logits[positive].softmax(1)[:, 1].mean() if bool(positive.any()) else total * 0
+        return losses | {"total": total}
+
+    def _cls(self, rgb: Tensor, map_logits: Tensor, targets: Tensor, positive: Tensor) -> Tensor:
+        teacher = self._classifier
+        images = normalise(rgb[positive], teacher.mean, teacher.std)
+        with autocast(self._device):
+            return classifier_loss(teacher, images, map_logits[positive], targets[positive])
+
+    def _seeds(self, items: Sequence[Item], negative: Tensor, seed: int) -> Tensor:
+        device, side = self._device, self._config.localizer.size
+        maps = torch.from_numpy(np.stack([item.attention for item in items]))[:, None].to(device)
+        theta = torch.from_numpy(np.stack([item.theta for item in items])).to(device)
+        grid = F.affine_grid(theta, [len(items), 1, side, side], align_corners=False)
+        attention = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
+        kept = torch.from_numpy(np.stack([item.kept for item in items])).to(device)
+        inputs = SeedInputs(
+            attention=attention,
+            box=torch.from_numpy(np.stack([item.box for item in items])).to(device),
+            kept=torch.stack([box_masks(kept[:, p], side) for p in range(kept.shape[1])]).any(0),
+            level=torch.tensor([item.level for item in items], device=device),
+            negative=negative,
+        )
+        generator = torch.Generator(device).manual_seed(seed)
+        return sample_seeds(inputs, self._config.sampling, generator)
+
+    def lr_factor(self, at: int) -> float:
+        """Share of the base learning rate at global step `at`: warm-up and cosine, or steps of 0.1."""
+        settings = self._config.optim
+        if settings.schedule == "step":
+            return float(0.1 ** (at // (self._steps_per_epoch * settings.step_epochs)))
+        total = self._steps_per_epoch * settings.epochs
+        rise = max(1, round(settings.warmup * total))
+        if at < rise:
+            return 0.04 + 0.96 * at / rise
+        return 0.5 * (1 + math.cos(math.pi * (at - rise) / max(1, total - rise)))
+
+    def _update_ema(self) -> None:
+        decay = self._config.optim.ema
+        with torch.no_grad():
+            for name, value in self.model.state_dict().items() if self._ema else ():
+                if value.is_floating_point():
+                    self._ema[name].lerp_(value, 1 - decay)
+                else:
+                    self._ema[name].copy_(value)
+
+    def evaluated_state(self) -> dict[str, Tensor]:
+        """Weights that are judged and flown: the average when there is one."""
+        return self._ema or dict(self.model.state_dict())
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a resumed run needs, as named tensors."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self._ema.items()}
+        for i, slot in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optim.{i}.{k}": torch.as_tensor(v) for k, v in slot.items() if v is not None}
+        if self._scaler.is_enabled():
+            tensors["scaler.scale"] = torch.tensor(self._scaler.get_scale())
+        return {k: v.clone() for k, v in tensors.items()}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """The reverse of `state`."""
+        self.model.load_state_dict(_part(tensors, "model."))
+        self._ema = {k: v.to(self._device) for k, v in _part(tensors, "ema.").items()}
+        slots: dict[int, dict[str, Any]] = {}
+        for key, value in _part(tensors, "optim.").items():
+            i, _, name = key.partition(".")
+            slots.setdefault(int(i), {})[name] = value
+        packed = self._optimizer.state_dict()
+        self._optimizer.load_state_dict({"state": slots, "param_groups": packed["param_groups"]})
+        if "scaler.scale" in tensors and self._scaler.is_enabled():
+            self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": float(tensors["scaler.scale"])})
+
+    def _timed(self, name: str) -> _Timer:
+        return _Timer(self.seconds, name)
+
+
+class _Timer:
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self._seconds, self._name = seconds, name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._start
+        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + spent
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _optimizer(model: Localizer, config: TrainConfig) -> torch.optim.Optimizer:
+    settings = config.optim
+    encoder = list(model.unet.encoder.parameters())
+    ids = {id(p) for p in encoder}
+    rest = [p for p in model.parameters() if id(p) not in ids]
+    groups = [{"params": rest, "lr": settings.lr}, {"params": encoder, "lr": settings.encoder_lr}]
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)

@@ -1,0 +1,51 @@
+"""The paper's losses but for the CRF: partial cross-entropy (CPA) and the classifier's answer (CLS)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from train.localizer import foreground
+from train.sampling import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def partial_cross_entropy(map_logits: Tensor, labels: Tensor, labelled: Tensor | None = None) -> Tensor:
+    """Cross-entropy over sampled pixels only: L_CPA of the paper, section 3.3.
+
+    Args:
+        map_logits: (N, 2, H, W) float, channel 1 is foreground.
+        labels: (N, H, W) int64, 0 background, 1 foreground, IGNORE elsewhere.
+        labelled: number of labelled pixels to divide by; default: those of this batch. Processes that
+            share one batch pass the mean over all processes.
+
+    Returns:
+        Scalar, mean over the labelled pixels of the whole batch; 0 when none is labelled.
+    """
+    total = F.cross_entropy(map_logits.float(), labels, ignore_index=IGNORE, reduction="sum")
+    count = (labels != IGNORE).sum() if labelled is None else labelled
+    return total / count.clamp_min(1)
+
+
+def classifier_loss(
+    classify: Callable[[Tensor], Tensor], images: Tensor, map_logits: Tensor, targets: Tensor
+) -> Tensor:
+    """L_CLS of the paper, section 3.3: cross-entropy of C(x * M_fg) against the image label.
+
+    The gradient flows through the frozen classifier into the map, and so into the localizer.
+
+    Args:
+        classify: (N, 3, H, W) normalised image to (N, K) logits; its parameters are frozen.
+        images: (N, 3, H, W) float normalised, so that masked pixels become the mean colour.
+        map_logits: (N, 2, H, W) of the localizer.
+        targets: (N,) int64 class indices.
+    """
+    if images.shape[0] == 0:
+        return torch.zeros((), device=map_logits.device)
+    masked = images * foreground(map_logits)[:, None]
+    return F.cross_entropy(classify(masked).float(), targets)

@@ -1,0 +1,96 @@
+"""Self-supervised transformer: CLS attention maps of its last block, and CLS features.
+
+photo (S, S) ──ViT──▶ attention (maps, S/patch, S/patch): index 0 the mean of all heads, then single heads
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from edge_runtime.errors import UsageError
+from train.tensors import autocast, normalise
+from train.weights import create_timm
+
+if TYPE_CHECKING:
+    from train.config import SstConfig
+
+PAPER_HEADS = 4  # paper section 3.3: the first four maps and the average of all
+FEATURE_BLOCKS = 4  # CLS tokens of the last four blocks, as DINO's linear evaluation does
+
+
+class SelfSupervisedTransformer:
+    """A frozen timm ViT.
+
+    Attributes:
+        grid: (rows, columns) of the attention maps.
+        maps: how many maps `attention` gives.
+        features: length of the CLS feature vector.
+        mean, std: input normalisation, RGB, in units of 0..1.
+    """
+
+    def __init__(self, config: SstConfig, device: torch.device) -> None:
+        """Raises UsageError when the network is unknown or has no CLS token."""
+        self.device = device
+        self.config = config
+        net: Any = create_timm(config.name, config.weights, "SST", num_classes=0, img_size=config.size)
+        if not (
+            hasattr(net, "blocks")
+            and hasattr(net.blocks[-1], "attn")
+            and getattr(net, "cls_token", None) is not None
+        ):
+            raise UsageError(f"SST {config.name!r}: expected a vision transformer with a CLS token")
+        self._net = net.eval().requires_grad_(False).to(device)
+        self._attn: Any = net.blocks[-1].attn
+        self._attn_input: Tensor | None = None
+        self._attn.register_forward_pre_hook(self._remember)
+        self.mean, self.std = net.pretrained_cfg["mean"], net.pretrained_cfg["std"]
+        self.grid: tuple[int, int] = tuple(net.patch_embed.grid_size)
+        heads = int(self._attn.num_heads)
+        self.maps = 1 + (heads if config.heads == "all" else min(PAPER_HEADS, heads))
+        self.features = FEATURE_BLOCKS * int(net.embed_dim)
+
+    def _remember(self, _module: object, inputs: tuple[Tensor, ...]) -> None:
+        self._attn_input = inputs[0]
+
+    def features_of(self, x: Tensor) -> Tensor:
+        """CLS features (N, 4 * dim) of normalised photos (N, 3, size, size); the gradient reaches `x`."""
+        tokens = self._net.get_intermediate_layers(x, n=FEATURE_BLOCKS, return_prefix_tokens=True, norm=True)
+        return torch.cat([prefix[:, 0].float() for _, prefix in tokens], dim=1)
+
+    @torch.inference_mode()
+    def __call__(self, images_rgb_u8: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention and features of a batch.
+
+        Args:
+            images_rgb_u8: (N, 3, size, size) uint8.
+
+        Returns:
+            attention (N, maps, rows, columns) float32, each map divided by its own maximum and
+            without NaN (an all-zero map stays zero); features (N, 4 * dim) float32.
+        """
+        x = normalise(images_rgb_u8.to(self.device), self.mean, self.std)
+        with autocast(self.device):
+            features = self.features_of(x)
+            weights = self._cls_attention()
+        n = x.shape[0]
+        heads = weights.float().reshape(n, -1, *self.grid)  # (N, heads, rows, columns)
+        maps = torch.cat([heads.mean(1, keepdim=True), heads], dim=1)[:, : self.maps]
+        maps = torch.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0)
+        maps = maps / maps.amax((2, 3), keepdim=True).clamp_min(1e-12)
+        return maps, features
+
+    def _cls_attention(self) -> Tensor:
+        """softmax(q_cls k^T / sqrt(d)) over all tokens, patch columns only: (N, heads, patches)."""
+        attn = self._attn
+        x = self._attn_input
+        if x is None:
+            raise AssertionError("the last block has not run")
+        n, tokens, dim = x.shape
+        qkv = attn.qkv(x).reshape(n, tokens, 3, attn.num_heads, dim // attn.num_heads)
+        q, k = attn.q_norm(qkv[:, :1, 0].transpose(1, 2)), attn.k_norm(qkv[:, :, 1].transpose(1, 2))
+        scores = (q.float() * attn.scale) @ k.float().transpose(-2, -1)  # (N, heads, 1, tokens)
+        prefix = int(self._net.num_prefix_tokens)
+        return scores.softmax(-1)[:, :, 0, prefix:]

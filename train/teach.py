@@ -1,0 +1,136 @@
+"""Fit the classifier on image labels: fine-tune a CNN, or a linear head on stored SST features."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from train.imageio import read_image_bgr
+from train.loader import PhotoLoader, epoch_batches
+from train.progress import Progress
+from train.tensors import autocast, normalise, stack_images
+from train.views import WHOLE, draw_view, render, rng_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from train.classifier import Classifier, SstLinear
+    from train.config import TrainConfig
+    from train.dataset_types import Image
+    from train.distributed import World
+
+VIEW_STREAM = 2
+CROP = (0.6, 1.0)
+LINEAR_STEPS = 200
+_log = logging.getLogger(__name__)
+
+
+def fine_tune(
+    classifier: Classifier,
+    images: Sequence[Image],
+    config: TrainConfig,
+    device: torch.device,
+    world: World,
+    workers: int,
+) -> float:
+    """Train a CNN classifier in place with AdamW and a cosine schedule.
+
+    Returns:
+        Mean training loss of the last epoch.
+    """
+    settings = config.classifier
+
+    def load(epoch: int, index: int) -> tuple[NDArray[np.uint8], int]:
+        view = draw_view(rng_for(config.seed, epoch, index, VIEW_STREAM), CROP)
+        return render(read_image_bgr(images[index].path), view, settings.size)[0], images[index].label
+
+    torch.manual_seed(config.seed)  # dropout and stochastic depth
+    classifier.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model = world.wrap(classifier)
+    optimizer = torch.optim.AdamW(_groups(classifier, settings.head_lr), settings.lr, weight_decay=settings.weight_decay)
+    base = [group["lr"] for group in optimizer.param_groups]
+    labels = [image.label for image in images]
+    loader = PhotoLoader(load, workers)
+    mean = 0.0
+    for epoch in range(settings.epochs):
+        batches = epoch_batches(labels, None, 1.0, settings.batch_size, config.seed, epoch)
+        losses = []
+        with Progress(f"classifier {epoch + 1}/{settings.epochs}", len(batches), world.main) as progress:
+            for step, items in enumerate(loader(epoch, [world.share(b) for b in batches])):
+                at = (epoch + (step + 1) / len(batches)) / settings.epochs
+                for group, lr in zip(optimizer.param_groups, base, strict=True):
+                    group["lr"] = lr * 0.5 * (1 + math.cos(math.pi * at))
+                x = normalise(stack_images([i for i, _ in items]).to(device), classifier.mean, classifier.std)
+                y = torch.tensor([label for _, label in items], device=device)
+                with autocast(device):
+                    logits = model(x.contiguous(memory_format=torch.channels_last))
+                loss = F.cross_entropy(logits.float(), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+                mean = float(np.mean(losses))
+                progress.step(f"loss {mean:.3f}")
+    loader.close()
+    classifier.freeze()
+    return mean
+
+
+def _groups(classifier: Classifier, head_lr: float) -> list[dict[str, object]]:
+    head = {id(p) for p in classifier.net.get_classifier().parameters()}  # type: ignore[union-attr, operator]
+    return [
+        {"params": [p for p in classifier.parameters() if id(p) not in head]},
+        {"params": [p for p in classifier.parameters() if id(p) in head], "lr": head_lr},
+    ]
+
+
+def fit_linear(classifier: Classifier, features: Tensor, labels: Tensor) -> float:
+    """Fit the linear head on standardised CLS features with L-BFGS and a small L2 penalty.
+
+    Args:
+        features: (n, F) float32. labels: (n,) int64.
+
+    Returns:
+        Final training loss.
+    """
+    net: SstLinear = classifier.net  # type: ignore[assignment]
+    net.feature_mean = features.mean(0)
+    net.feature_std = features.std(0).clamp_min(1e-6)
+    torch.nn.init.zeros_(net.head.weight)
+    torch.nn.init.zeros_(net.head.bias)
+    optimizer = torch.optim.LBFGS(net.head.parameters(), max_iter=LINEAR_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net.classify(features), labels) + 1e-3 * net.head.weight.square().sum()
+        loss.backward()
+        return loss
+
+    final = float(optimizer.step(closure))  # type: ignore[arg-type]
+    classifier.freeze()
+    return final
+
+
+def classifier_accuracy(classifier: Classifier, images: Sequence[Image], workers: int) -> float:
+    """Percent of readable photos whose most probable class is their label."""
+
+    def load(_epoch: int, index: int) -> tuple[NDArray[np.uint8], int]:
+        return render(read_image_bgr(images[index].path), WHOLE, classifier.size)[0], images[index].label
+
+    loader = PhotoLoader(load, workers)
+    right = total = 0
+    for items in loader.tolerant(0, [list(range(i, min(i + 16, len(images)))) for i in range(0, len(images), 16)]):
+        if items:
+            guess = classifier.probabilities([i for i, _ in items]).argmax(1).numpy()
+            right += int((guess == np.array([label for _, label in items])).sum())
+            total += len(items)
+    loader.close()
+    return 100.0 * right / max(1, total)

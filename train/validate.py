@@ -1,0 +1,117 @@
+"""A cheap look at val after each epoch: does the map agree with boxes, or with proposals when there are none?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from edge_runtime.boxes import presence_score
+from edge_runtime.preprocess import resize_frame
+from train.imageio import read_image_bgr
+from train.loader import PhotoLoader
+from train.localizer import Localizer, foreground
+from train.metrics_scores import quick_curve
+from train.tensors import autocast, normalise, stack_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from train.dataset_types import Image
+    from train.proposals import Proposal
+
+BATCH = 8
+MAP_SIDE = 224  # the protocol judges maps of this side
+DELTAS = (0.3, 0.5, 0.7)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Figures of one look at val, in percent.
+
+    `boxes`: mean over IoU .3/.5/.7 of the best accuracy over thresholds against annotated boxes, None
+    without any. `agreement`: the same against top-1 proposals. `class_acc`: class head.
+    `separation`: AUC of the presence score, positives against negatives, None without negatives.
+    """
+
+    boxes: float | None
+    agreement: float | None
+    class_acc: float
+    separation: float | None
+
+
+def predict_maps(
+    model: Localizer, images: Sequence[Image], side: int, workers: int
+) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
+    """(index, map (side, side) float32 in [0, 1], class probabilities) of every readable photo."""
+    device = next(model.parameters()).device
+
+    def load(_epoch: int, index: int) -> tuple[int, NDArray[np.uint8]]:
+        return index, resize_frame(read_image_bgr(images[index].path), side, side)
+
+    loader = PhotoLoader(load, workers)
+    batches = [list(range(i, min(i + BATCH, len(images)))) for i in range(0, len(images), BATCH)]
+    for items in loader.tolerant(0, batches):
+        if not items:
+            continue
+        x = normalise(stack_images([photo for _, photo in items]).to(device), model.mean, model.std)
+        with torch.inference_mode(), autocast(device):
+            map_logits, class_logits = model(x.contiguous(memory_format=torch.channels_last))
+        maps, probs = foreground(map_logits).cpu().numpy(), class_logits.float().softmax(1).cpu().numpy()
+        yield from ((i, m, p) for (i, _), m, p in zip(items, maps, probs, strict=True))
+    loader.close()
+
+
+def glance(
+    model: Localizer,
+    images: Sequence[Image],
+    proposals: Sequence[Sequence[Proposal]],
+    negative: int | None,
+    side: int,
+    workers: int,
+) -> Glance:
+    """Look at val once. `proposals` are per photo, best first."""
+    was_training = model.training
+    model.eval()
+    box_curves, proposal_curves, right = [], [], []
+    presence: dict[bool, list[float]] = {True: [], False: []}
+    for i, score_map, class_probs in predict_maps(model, images, side, workers):
+        image = images[i]
+        right.append(int(class_probs.argmax()) == image.label)
+        presence[image.label != negative].append(presence_score(score_map))
+        if image.label == negative:
+            continue
+        small = np.clip(cv2.resize(score_map, (MAP_SIDE, MAP_SIDE), interpolation=cv2.INTER_LINEAR), 0, 1)
+        size = (image.width, image.height)
+        if image.boxes is not None and len(image.boxes):
+            box_curves.append(quick_curve(small, image.boxes, size))
+        if proposals[i]:
+            scale = np.array([image.width, image.height] * 2)
+            pseudo = np.round(np.array([proposals[i][0].box]) * scale).astype(np.int64)
+            proposal_curves.append(quick_curve(small, pseudo, size))
+    model.train(was_training)
+    return Glance(
+        boxes=_score(box_curves),
+        agreement=_score(proposal_curves),
+        class_acc=100.0 * float(np.mean(right)),
+        separation=_auc(presence[True], presence[False]),
+    )
+
+
+def _score(curves: list[NDArray[np.float64]]) -> float | None:
+    if not curves:
+        return None
+    ious = np.stack(curves)  # (photos, thresholds)
+    return float(np.mean([100.0 * (ious >= delta).mean(0).max() for delta in DELTAS]))
+
+
+def _auc(positive: list[float], negative: list[float]) -> float | None:
+    if not positive or not negative:
+        return None
+    p, n = np.array(positive)[:, None], np.array(negative)[None]
+    return float(((p > n) + 0.5 * (p == n)).mean())
