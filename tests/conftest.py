@@ -1,9 +1,13 @@
 """Fixtures every room shares: where the research photos are, and one torch thread for tests."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from edge_runtime.logs import ROOMS
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +20,14 @@ def research_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"DIPS_EDGE_DATA={where}: no such folder")
     return path
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_they_were() -> Iterator[None]:
+    """A command under test sets up our loggers; the next test finds them untouched (and `caplog` works)."""
+    loggers = [logging.getLogger(room) for room in ROOMS]
+    before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
