@@ -23,8 +23,8 @@ from train.synth.ground import TEXEL_M
 from train.synth.land import random_land
 from train.synth.mast import MastPlan, build_tower, random_plan
 from train.synth.scene import Picture, Scene, lay_out
-from train.synth.scenery import CLEAR_M, random_scenery
-from train.synth.sensor import Sensor, expose
+from train.synth.scenery import CLEAR_M, Around, random_scenery
+from train.synth.sensor import Sensor, expose, exposure_gain
 from train.synth.weather import random_weather
 
 FPS = 25.0
@@ -113,14 +113,16 @@ def orbit_frames(
     plan = random_plan(rng)
     flight = _random_flight(rng, plan, size, leave)
     scene = _orbit_scene(rng, plan, max(flight.distance_m))
-    sensor = Sensor((0.0, 0.0), 0.4 * size[0] / 640, 1.0, 1.0, 0.95, 0.08, np.ones(3, np.float32))
+    sensor = Sensor((0.0, 0.0), 0.4 * size[0] / 640, 1.0, 122.0, 1.03, 0.95, 0.08, np.ones(3, np.float32))
+    gain: float | None = None
     for number in range(round(seconds * fps)):
         t = number / fps
         camera = flight.camera(t, seconds, size)
         later = flight.camera(t + SHUTTER / fps, seconds, size)
         shot = replace(sensor, shake_px=_flow_px(camera, later))
         picture = scene.render(camera)
-        yield expose(picture.image, shot, rng), _truth(scene, camera, picture)
+        gain = exposure_gain(picture.image, sensor) if gain is None else gain
+        yield expose(picture.image, shot, rng, gain=gain), _truth(scene, camera, picture)
 
 
 def _random_flight(rng: np.random.Generator, plan: MastPlan, size: tuple[int, int], leave: bool) -> Flight:
@@ -142,7 +144,7 @@ def _random_flight(rng: np.random.Generator, plan: MastPlan, size: tuple[int, in
 
 
 def _orbit_scene(rng: np.random.Generator, plan: MastPlan, radius_m: float) -> Scene:
-    weather, land = random_weather(rng), random_land(rng)
+    weather, land = random_weather(rng), random_land(rng, pad=True)
     tower = build_tower(plan, rng)
 
     def clear(foot: NDArray[np.float64], radius: float, tall: float) -> bool:
@@ -151,7 +153,7 @@ def _orbit_scene(rng: np.random.Generator, plan: MastPlan, radius_m: float) -> S
             return False
         return gap > radius_m * 1.1 + radius + 15.0 or tall < 0.22 * plan.height_m
 
-    scenery = random_scenery(rng, land, clear)
+    scenery = random_scenery(rng, land, Around(None), clear)
     compound = buildings.compound(np.zeros(3), float(rng.uniform(0.0, 6.3)), rng)
     maps = lay_out(weather, land, scenery, tower, [(0.0, 0.0)] * len(TEXEL_M), MAP_TEXELS)
     return Scene(weather, land, scenery, tower, compound, float(rng.uniform(0.02, 0.08)), maps)

@@ -13,16 +13,21 @@ import cv2
 import numpy as np
 
 from train.synth.noise import fractal, look_up, smoothstep
+from train.synth.sky import FAR_LAND_M
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from train.synth.land import Land
+    from train.synth.camera import Camera
+    from train.synth.land import Land, Parcel, Road
     from train.synth.weather import Weather
 
 TEXEL_M = (0.12, 0.5, 2.0, 8.0)
+GRAIN = ((14.0, 1.4, 0.5, 0.35), (1.7, 1.2, 0.34, 0.2), (0.3, 0.7, 0.5, 0.05), (0.04, 0.7, 0.6, 0.0))
+# (metres per texel, slope of the noise, strength, shift of hue)
+NO_ROWS = 128
 SUBPIXEL = 4  # fractional bits of drawing coordinates
 
 
@@ -37,173 +42,211 @@ class Shadow:
 
 @dataclass(frozen=True)
 class GroundMap:
-    """Square top-down picture (n, n, 3) float32 BGR; texel (row 0, column 0) lies at `origin_m`."""
+    """Square top-down picture whose texel (row 0, column 0) lies at `origin_m`.
+
+    `pixels` (n, n, 4) uint8: BGR and shade. `rows` (n, n) uint8: strength of crop rows, above `NO_ROWS` along
+    the first axis of the land, below along the second.
+    """
 
     origin_m: tuple[float, float]
     texel_m: float
-    colours: NDArray[np.float32]
+    pixels: NDArray[np.uint8]
+    rows: NDArray[np.uint8]
 
 
 def paint_maps(
     land: Land, weather: Weather, shadows: Sequence[Shadow], centres_m: Sequence[tuple[float, float]], size: int
 ) -> list[GroundMap]:
-    """One lit map per `TEXEL_M`, each `size` texels square around its centre of `centres_m`."""
+    """One map per `TEXEL_M`, each `size` texels square around its centre of `centres_m`."""
     return [
-        _paint(land, weather, shadows, centre, texel, size)
-        for texel, centre in zip(TEXEL_M, centres_m, strict=True)
+        _paint(land, shadows, centre, texel, size) for texel, centre in zip(TEXEL_M, centres_m, strict=True)
     ]
 
 
 def _paint(
-    land: Land,
-    weather: Weather,
-    shadows: Sequence[Shadow],
-    centre: tuple[float, float],
-    texel: float,
-    size: int,
+    land: Land, shadows: Sequence[Shadow], centre: tuple[float, float], texel: float, size: int
 ) -> GroundMap:
     half = 0.5 * texel * size
     origin = (centre[0] - half, centre[1] - half)
-    picture = np.zeros((size, size, 3), np.uint8)
-    rows = np.zeros((size, size, 2), np.uint8)
+    picture = np.full((size, size, 3), _byte(land.verge), np.uint8)
+    rows = np.full((size, size), NO_ROWS, np.uint8)
     for parcel in land.parcels:
-        corners = _texels(parcel.corners_m, origin, texel)
         if not _reaches(parcel.corners_m, centre, half):
             continue
+        corners = _texels(parcel.corners_m, origin, texel)
         cv2.fillConvexPoly(picture, corners, _byte(parcel.colour), cv2.LINE_8, SUBPIXEL)
-        amount = (parcel.rows * 255.0, 0.0) if parcel.along == 0 else (0.0, parcel.rows * 255.0)
-        cv2.fillConvexPoly(rows, corners, amount, cv2.LINE_8, SUBPIXEL)
-    x, y = _grid(origin, texel, size)
-    albedo = picture.astype(np.float32) / 255.0
-    albedo *= _grain(land, rows, x, y, texel)[..., None]
-    roads = np.zeros((size, size, 3), np.uint8)
-    paved = np.zeros((size, size), np.uint8)
+        strength = round(parcel.rows * 500.0) * (1 if parcel.along == 0 else -1)
+        cv2.fillConvexPoly(rows, corners, (NO_ROWS + strength,), cv2.LINE_8, SUBPIXEL)
+        if parcel.rows and texel < 0.6:
+            _draw_tramlines(picture, parcel, origin, texel)
+        if parcel.margin_m and texel < 2.5:
+            thick = max(1, round(parcel.margin_m / texel))
+            cv2.polylines(picture, [corners], True, _byte(land.verge), thick, cv2.LINE_AA, SUBPIXEL)
+            cv2.polylines(rows, [corners], True, (NO_ROWS,), thick, cv2.LINE_8, SUBPIXEL)
     for road in land.roads:
         if _reaches(road.ends_m, centre, half):
-            _draw_road(roads, paved, road.ends_m, road.width_m, road.colour, road.marked, origin, texel)
-    share = paved.astype(np.float32)[..., None] / 255.0
-    wear = 0.92 + 0.16 * look_up(fractal(5, 512, 1.0), x * 2.0, y * 2.0)[..., None]
-    albedo += (roads.astype(np.float32) / 255.0 * wear - albedo) * share
-    return GroundMap(origin, texel, albedo * _light(weather, shadows, origin, texel, size))
+            _draw_road(picture, rows, road, origin, texel)
+    return GroundMap(origin, texel, np.dstack([picture, _shade(shadows, origin, texel, size)]), rows)
 
 
-def _grain(
-    land: Land, rows: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32], texel: float
-) -> NDArray[np.float32]:
-    """Factor around 1: patches of growth, tufts, and the rows of each field."""
-    shift = np.float32(land.seed % 997)
-    factor = 0.72 + 0.28 * look_up(fractal(4, 512, 1.4), x / 1.1 + shift, y / 1.1)
-    factor += 0.28 * look_up(fractal(5, 512, 1.0), x / 0.35 + shift, y / 0.35)
-    if texel < 2.0:
-        factor += 0.3 * (look_up(fractal(5, 512, 1.0), x / 0.06, y / 0.06 + shift) - 0.5)
-    if texel < 0.6:
-        fade = min(1.0, land.row_period_m / (3.0 * texel))
-        for k in (0, 1):
-            along = x * np.float32(land.axes[k, 0]) + y * np.float32(land.axes[k, 1])
-            wave = np.sin(along * np.float32(2.0 * math.pi / land.row_period_m))
-            factor *= 1.0 + wave * (rows[..., k].astype(np.float32) * np.float32(fade / 255.0))
-    return factor
+def _draw_tramlines(
+    picture: NDArray[np.uint8], parcel: Parcel, origin: tuple[float, float], texel: float
+) -> None:
+    """Pairs of wheel tracks along the rows of a field, one pair every 18 m."""
+    a, b, c, d = parcel.corners_m if parcel.along == 1 else np.roll(parcel.corners_m, -1, axis=0)
+    width = float(np.linalg.norm(d - a))
+    colour = _byte(parcel.colour * np.float32(0.72 if texel < 0.3 else 0.86))
+    for offset in np.arange(9.0, width - 3.0, 18.0):
+        for wheel in (0.0, 1.9):
+            t = (offset + wheel) / width
+            ends = _texels(np.stack([a + (d - a) * t, b + (c - b) * t]), origin, texel)
+            start, end = (tuple(int(v) for v in p[0]) for p in ends)
+            cv2.line(picture, start, end, colour, max(1, round(0.4 / texel)), cv2.LINE_AA, SUBPIXEL)
 
 
 def _draw_road(
-    picture: NDArray[np.uint8],
-    paved: NDArray[np.uint8],
-    ends_m: NDArray[np.float64],
-    width_m: float,
-    colour: NDArray[np.float32],
-    marked: bool,
-    origin: tuple[float, float],
-    texel: float,
+    picture: NDArray[np.uint8], rows: NDArray[np.uint8], road: Road, origin: tuple[float, float], texel: float
 ) -> None:
-    along = (ends_m[1] - ends_m[0]) / max(1e-6, float(np.linalg.norm(ends_m[1] - ends_m[0])))
+    length = max(1e-6, float(np.linalg.norm(road.ends_m[1] - road.ends_m[0])))
+    along = (road.ends_m[1] - road.ends_m[0]) / length
     across = np.array([-along[1], along[0]])
 
-    def stripe(offset: float, width: float, start: float, stop: float) -> NDArray[np.int32]:
-        a, b = ends_m[0] + along * start + across * offset, ends_m[0] + along * stop + across * offset
+    def stripe(offset: float, width: float, start: float, stop: float, colour: NDArray[np.float32]) -> None:
+        a, b = (road.ends_m[0] + along * s + across * offset for s in (start, stop))
         half = across * max(width, 0.9 * texel) / 2
-        return _texels(np.stack([a - half, b - half, b + half, a + half]), origin, texel)
+        outline = _texels(np.stack([a - half, b - half, b + half, a + half]), origin, texel)
+        cv2.fillConvexPoly(picture, outline, _byte(colour), cv2.LINE_AA, SUBPIXEL)
+        cv2.fillConvexPoly(rows, outline, (NO_ROWS,), cv2.LINE_8, SUBPIXEL)
 
-    length = float(np.linalg.norm(ends_m[1] - ends_m[0]))
-    body = stripe(0.0, width_m, 0.0, length)
-    strength = 255 if width_m > texel else int(255 * width_m / texel)
-    cv2.fillConvexPoly(picture, body, _byte(colour), cv2.LINE_8, SUBPIXEL)
-    cv2.fillConvexPoly(paved, body, (strength,), cv2.LINE_AA, SUBPIXEL)
-    if texel > 0.2 or not marked:
+    if texel < 2.5:
+        stripe(0.0, road.width_m + 2.4, 0.0, length, road.colour * np.array([0.72, 0.92, 0.9], np.float32))
+    stripe(0.0, road.width_m, 0.0, length, road.colour)
+    if texel > 0.6:
         return
+    if not road.marked:  # two wheel tracks
+        for side in (-0.75, 0.75):
+            stripe(side, 0.5, 0.0, length, road.colour * np.float32(1.15))
+        return
+    paint = np.array([0.78, 0.8, 0.8], np.float32) if texel < 0.3 else road.colour * np.float32(1.25)
     for side in (-1.0, 1.0):
-        edge = stripe(side * (width_m / 2 - 0.3), 0.15, 0.0, length)
-        cv2.fillConvexPoly(picture, edge, (200, 205, 205), cv2.LINE_AA, SUBPIXEL)
-    middle = -float(ends_m[0] @ along) + float(np.array(origin) @ along)
-    for start in np.arange(max(0.0, middle - 150.0), min(length, middle + 250.0), 9.0):
-        dash = stripe(0.0, 0.15, float(start), float(start) + 4.0)
-        cv2.fillConvexPoly(picture, dash, (215, 220, 220), cv2.LINE_AA, SUBPIXEL)
+        stripe(side * (road.width_m / 2 - 0.3), 0.15, 0.0, length, paint)
+    middle = float((np.array(origin) - road.ends_m[0]) @ along)
+    reach = 1.5 * texel * len(picture)
+    for start in np.arange(max(0.0, middle - reach), min(length, middle + reach), 9.0):
+        stripe(0.0, 0.15, float(start), float(start) + 4.0, paint)
 
 
-def _light(
-    weather: Weather, shadows: Sequence[Shadow], origin: tuple[float, float], texel: float, size: int
-) -> NDArray[np.float32]:
-    """Light (n, n, 3) or (1, 1, 3) that reaches the ground."""
-    up = np.array([0.0, 0.0, 1.0])
-    ambient = weather.ambient.astype(np.float32)
-    sun = weather.sun * np.float32(max(0.0, float(up @ weather.to_sun)))
-    if not shadows or texel > 4.0:
-        return np.reshape(ambient + sun, (1, 1, 3)).astype(np.float32)
+def _shade(
+    shadows: Sequence[Shadow], origin: tuple[float, float], texel: float, size: int
+) -> NDArray[np.uint8]:
+    """How much of the sun is kept off each texel (n, n), 255 for all of it; softened by 0.25 m."""
     dark = np.zeros((size, size), np.uint8)
+    if texel > 4.0:
+        return dark
+    extent = texel * size
     for shadow in shadows:
+        if not _reaches(shadow.points_m, (origin[0] + extent / 2, origin[1] + extent / 2), extent / 2):
+            continue
         points = _texels(shadow.points_m, origin, texel)
-        level = (int(255 * shadow.depth),)
         if shadow.width_m == 0.0:
+            level = (int(255 * shadow.depth),)
             cv2.fillConvexPoly(dark, cv2.convexHull(points), level, cv2.LINE_AA, SUBPIXEL)
             continue
         thick = shadow.width_m / texel
         level = (int(255 * shadow.depth * min(1.0, thick)),)
         a, b = (tuple(int(v) for v in p[0]) for p in points)
         cv2.line(dark, a, b, level, max(1, round(thick)), cv2.LINE_AA, SUBPIXEL)
-    soft = cv2.GaussianBlur(dark, (0, 0), max(0.6, 0.25 / texel)).astype(np.float32)[..., None] / 255.0
-    contact = ambient * (1.0 - 0.35 * soft)  # what shades the sun also hides part of the sky
-    return np.asarray(contact + sun * (1.0 - soft), np.float32)
+    return np.asarray(cv2.GaussianBlur(dark, (0, 0), max(0.6, 0.25 / texel)), np.uint8)
 
 
 def look_down(
-    maps: Sequence[GroundMap],
-    rays: NDArray[np.float32],
-    eye_m: NDArray[np.float64],
-    focal_px: float,
-    weather: Weather,
+    land: Land, maps: Sequence[GroundMap], rays: NDArray[np.float32], camera: Camera, weather: Weather
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Ground colours (H, W, 3) seen along world directions `rays`, and which pixels see ground (H, W) in [0, 1]."""
-    height_m = max(float(eye_m[2]), 0.5)
+    """Ground seen along world directions `rays` (H, W, 3) of `camera`.
+
+    Returns:
+        Colours (H, W, 3) and the share of each pixel that is ground (H, W), both float32 in [0, 1].
+    """
+    eye, focal = camera.position_m, np.float32(camera.focal_px)
+    height_m = np.float32(max(float(eye[2]), 0.5))
     length = np.sqrt(np.einsum("hwc,hwc->hw", rays, rays))
     sink = -rays[..., 2] / length
-    seen = smoothstep(-0.7 / focal_px, 0.7 / focal_px, sink)
-    distance = height_m / np.maximum(sink, 1e-4)
+    seen = smoothstep(-0.7 / camera.focal_px, 0.7 / camera.focal_px, sink)
+    distance = height_m / np.maximum(sink, np.float32(1e-4))
     reach = distance / length
-    x = rays[..., 0] * reach + np.float32(eye_m[0])
-    y = rays[..., 1] * reach + np.float32(eye_m[1])
-    footprint = distance / focal_px * np.sqrt(np.minimum(distance / height_m, 400.0))
-    detail = np.log2(np.maximum(footprint, 1e-3)) * 0.5
-    colour = None
-    for k in reversed(range(len(maps))):
-        here = maps[k]
-        u = (x - np.float32(here.origin_m[0])) / here.texel_m
-        v = (y - np.float32(here.origin_m[1])) / here.texel_m
-        limit = np.float32(here.colours.shape[0] - 1)
-        sample = cv2.remap(
-            here.colours, np.clip(u, 0, limit), np.clip(v, 0, limit), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        if colour is None:
-            colour = sample
-            continue
-        # full weight where a pixel is finer than the next map's texel, none where it is coarser
+    x = rays[..., 0] * reach + np.float32(eye[0])
+    y = rays[..., 1] * reach + np.float32(eye[1])
+    across = distance / focal  # metres of ground per pixel, across the view and along it
+    along = across * np.minimum(distance / height_m, np.float32(400.0))
+    footprint = np.sqrt(across * along)
+    sample, rows = _through_maps(maps, x, y, footprint)
+    colour = sample[..., :3] * _grain(x, y, footprint, land.seed)
+    if land.style.rows:
+        colour *= _crop_rows(land, rows, x, y, along)[..., None]
+    shade = sample[..., 3:] * np.float32(1 / 255.0)
+    sun = weather.sun * np.float32(max(0.0, float(weather.to_sun[2])))
+    # what keeps the sun off also hides part of the sky
+    colour *= (weather.ambient * (1.0 - 0.35 * shade) + sun * (1.0 - shade)) * np.float32(1 / 255.0)
+    colour += (weather.horizon * np.float32(0.97) - colour) * weather.haze(np.minimum(distance, np.float32(FAR_LAND_M)))[..., None]
+    return np.asarray(colour, np.float32), seen
+
+
+def _through_maps(
+    maps: Sequence[GroundMap], x: NDArray[np.float32], y: NDArray[np.float32], footprint: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """BGR and shade (H, W, 4) in [0, 255] and rows (H, W) from the maps whose texels fit each pixel."""
+    found, rows = np.zeros((*x.shape, 4), np.float32), np.zeros(x.shape, np.float32)
+    octave = np.log2(np.maximum(footprint, np.float32(1e-3))) * np.float32(0.5)
+    for k, here in enumerate(reversed(maps)):
+        u = (x - np.float32(here.origin_m[0])) * np.float32(1 / here.texel_m)
+        v = (y - np.float32(here.origin_m[1])) * np.float32(1 / here.texel_m)
+        limit = np.float32(here.pixels.shape[0] - 1)
         border = np.minimum(np.minimum(u, limit - u), np.minimum(v, limit - v))
-        weight = np.clip(math.log2(here.texel_m) * 0.5 + 1.0 - detail, 0.0, 1.0) * np.clip(border / 40.0, 0.0, 1.0)
-        colour += (sample - colour) * weight[..., None]
-    assert colour is not None
-    fine = look_up(fractal(5, 512, 1.0), x * 40.0, y * 40.0)
-    near = np.clip(0.03 / footprint, 0.0, 1.0)
-    colour *= (1.0 + (fine - 0.5) * near)[..., None]
-    air = weather.haze(distance)[..., None]
-    return np.asarray(colour * (1.0 - air) + weather.horizon * 0.97 * air, np.float32), seen
+        # full weight where a pixel is finer than this map's texel, none where it is twice as coarse or more
+        fits = np.clip(np.float32(math.log2(here.texel_m) * 0.5 + 1.0) - octave, 0.0, 1.0)
+        weight = fits * np.clip(border * np.float32(1 / 40.0), 0.0, 1.0)
+        if k and not weight.any():
+            continue
+        u, v = np.clip(u, 0, limit), np.clip(v, 0, limit)
+        sample = cv2.remap(here.pixels, u, v, cv2.INTER_LINEAR).astype(np.float32)
+        found += (sample - found) * (weight[..., None] if k else np.float32(1.0))
+        if here.texel_m < 4.0:
+            strength = cv2.remap(here.rows, u, v, cv2.INTER_NEAREST).astype(np.float32) - np.float32(NO_ROWS)
+            rows += (strength - rows) * weight
+    return found, rows
+
+
+def _crop_rows(
+    land: Land,
+    rows: NDArray[np.float32],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    along_m: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Factor (H, W) around 1: a wave across each field with rows, gone where a pixel holds half a period."""
+    fade = np.clip(1.4 - along_m * np.float32(3.2 / land.row_period_m), 0.0, 1.0) * np.float32(1 / 500.0)
+    factor = np.ones(x.shape, np.float32)
+    for k, strength in enumerate((np.maximum(rows, 0.0), np.maximum(-rows, 0.0))):
+        if strength.any():
+            offset = x * np.float32(land.axes[k, 0]) + y * np.float32(land.axes[k, 1])
+            factor += np.sin(offset * np.float32(2.0 * math.pi / land.row_period_m)) * strength * fade
+    return factor
+
+
+def _grain(
+    x: NDArray[np.float32], y: NDArray[np.float32], footprint: NDArray[np.float32], seed: int
+) -> NDArray[np.float32]:
+    """Factors (H, W, 3) around 1: patches of growth that turn towards yellow, tufts, blades."""
+    shift = np.float32(seed % 997)
+    factor = np.ones((*x.shape, 3), np.float32)
+    for texel_m, texture, amount, hue in GRAIN:
+        weight = np.clip(1.5 - footprint * np.float32(0.5 / texel_m), 0.0, 1.0)
+        if not weight.any():
+            continue
+        wave = look_up(fractal(5, 512, texture), x / np.float32(texel_m) + shift, y / np.float32(texel_m) - shift)
+        wave = (wave - 0.5) * weight
+        factor += wave[..., None] * np.array([amount * (1 - hue), amount, amount * (1 + hue)], np.float32)
+    return factor
 
 
 def _texels(points_m: NDArray[np.float64], origin: tuple[float, float], texel: float) -> NDArray[np.int32]:
@@ -217,12 +260,6 @@ def _reaches(points_m: NDArray[np.float64], centre: tuple[float, float], half: f
         low[0] < centre[0] + half + 10 and high[0] > centre[0] - half - 10
         and low[1] < centre[1] + half + 10 and high[1] > centre[1] - half - 10
     )  # fmt: skip
-
-
-def _grid(origin: tuple[float, float], texel: float, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    steps = np.arange(size, dtype=np.float32) * np.float32(texel)
-    x, y = np.meshgrid(steps + np.float32(origin[0]), steps + np.float32(origin[1]))
-    return x, y
 
 
 def _byte(colour: NDArray[np.float32]) -> tuple[float, float, float]:

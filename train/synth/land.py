@@ -31,7 +31,7 @@ class Style:
     woods: int
 
 
-GREENS: tuple[Rgb, ...] = ((92, 112, 56), (104, 124, 62), (84, 100, 50), (116, 130, 72), (98, 112, 66))
+GREENS: tuple[Rgb, ...] = ((100, 114, 70), (112, 126, 76), (92, 104, 64), (126, 136, 88), (108, 116, 78))
 STYLES = {
     "farmland": Style(
         0.3,
@@ -56,12 +56,13 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Parcel:
-    """One field: corners (4, 2) in metres, BGR colour, strength and direction (0 or 1) of its rows."""
+    """One field: corners (4, 2), BGR colour, strength and direction (0 or 1) of its rows, width of its grassy edge."""
 
     corners_m: NDArray[np.float64]
     colour: NDArray[np.float32]
     rows: float
     along: int
+    margin_m: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,13 @@ class Land:
     axes: NDArray[np.float64]
     parcels: tuple[Parcel, ...]
     roads: tuple[Road, ...]
+    verge: NDArray[np.float32]
     row_period_m: float
     seed: int
 
 
-def random_land(rng: np.random.Generator) -> Land:
-    """Cut the plane into ever smaller rectangles; some cuts become roads."""
+def random_land(rng: np.random.Generator, *, pad: bool) -> Land:
+    """Cut the plane into ever smaller rectangles, some cuts become roads; `pad`: gravel and a track at the origin."""
     names = list(STYLES)
     shares = np.array([STYLES[name].share for name in names])
     kind = names[int(rng.choice(len(names), p=shares / shares.sum()))]
@@ -97,7 +99,7 @@ def random_land(rng: np.random.Generator) -> Land:
     axes = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     parcels: list[Parcel] = []
     roads: list[Road] = []
-    dry = rng.uniform(0.85, 1.15, 3).astype(np.float32)
+    dry = rng.uniform(0.97, 1.03, 3).astype(np.float32)
     todo = [((-REACH_M, -REACH_M, REACH_M, REACH_M), 0)]
     while todo:
         rect, depth = todo.pop()
@@ -118,7 +120,17 @@ def random_land(rng: np.random.Generator) -> Land:
             roads.append(_road(np.reshape(ends, (2, 2)) @ axes, depth, kind, rng))
         halves = ((x0, y0, x1, cut), (x0, cut, x1, y1)) if across else ((x0, y0, cut, y1), (cut, y0, x1, y1))
         todo += [(half, depth + 1) for half in halves]
-    return Land(kind, style, axes, tuple(parcels), tuple(roads), float(rng.uniform(1.2, 3.5)), int(rng.integers(1 << 30)))
+    if pad:
+        half = float(rng.uniform(6.0, 9.0))
+        gravel = bgr((166, 158, 146)) * np.float32(rng.uniform(0.75, 1.1))
+        square = np.array([[-half, -half], [half, -half], [half, half], [-half, half]]) @ axes
+        parcels.append(Parcel(square, gravel, 0.0, 0))
+        way = np.array([[half * 0.9, 0.0], [float(rng.uniform(40.0, 160.0)), 0.0]]) @ axes * rng.choice((-1.0, 1.0))
+        roads.append(Road(way, 3.0, gravel, False))
+    verge = bgr(GREENS[int(rng.integers(len(GREENS)))]) * dry * np.float32(0.92)
+    return Land(
+        kind, style, axes, tuple(parcels), tuple(roads), verge, float(rng.uniform(1.2, 3.5)), int(rng.integers(1 << 30))
+    )
 
 
 def _parcel(
@@ -132,7 +144,8 @@ def _parcel(
     corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ axes
     colour = bgr(style.colours[int(rng.integers(len(style.colours)))]) * dry * rng.uniform(0.88, 1.12)
     rows = float(rng.uniform(0.05, 0.22)) if rng.random() < style.rows else 0.0
-    return Parcel(corners, colour.astype(np.float32), rows, int(rng.integers(2)))
+    margin = float(rng.uniform(0.8, 2.5)) if rng.random() < 0.6 else 0.0
+    return Parcel(corners, colour.astype(np.float32), rows, int(rng.integers(2)), margin)
 
 
 def _road(ends: NDArray[np.float64], depth: int, kind: str, rng: np.random.Generator) -> Road:

@@ -165,26 +165,23 @@ def _ladder(builder: MeshBuilder, plan: MastPlan, rng: np.random.Generator) -> N
     along = plan.corner(1, 0.0) - plan.corner(0, 0.0)
     along = along / np.linalg.norm(along)
     steel = bgr(plan.steel).astype(np.float64) * 0.8
-    cable = np.full(3, float(rng.uniform(0.05, 0.12)))
+    cable = np.full(3, float(rng.uniform(0.08, 0.2)))
     for side in (-0.22, 0.22):
         builder.chain(inward + along * side, 0.03, steel)
-    count = int(rng.integers(2, 5))
-    for k in range(count):
-        offset = 0.45 + 0.11 * k
+    for k in range(int(rng.integers(1, 4))):
+        offset = 0.4 + 0.07 * k
         reach = np.minimum(offset, 0.8 * np.linalg.norm(middle[:, :2], axis=1))[:, None]
-        builder.chain(inward + along * reach, 0.055, cable)
+        builder.chain(inward + along * reach, 0.03, cable)
 
 
-def shadow_rods(mesh: Mesh, to_sun: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:
-    """Where rods and facets of `mesh` throw their shadow: ground segments (2, 2) and widths in metres."""
-    slope = to_sun[:2] / max(float(to_sun[2]), 0.05)
+def shadow_parts(mesh: Mesh, to_sun: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:
+    """Where the parts of `mesh` throw their shadow: rods as ground segments (2, 2) with a width, facets (4, 2)."""
+    slope = to_sun[:2] / max(float(to_sun[2]), 0.08)
 
     def fall(points: NDArray[np.float64]) -> NDArray[np.float64]:
         ground: NDArray[np.float64] = points[..., :2] - points[..., 2:] * slope
         return ground
 
     rods = zip(fall(mesh.starts), fall(mesh.ends), mesh.radii.mean(axis=1), strict=True)
-    found = [(np.stack([a, b]), 2.0 * float(r)) for a, b, r in rods]
-    for quad in fall(mesh.corners):
-        found.append((np.stack([quad[:2].mean(axis=0), quad[2:].mean(axis=0)]), float(np.linalg.norm(quad[0] - quad[1]))))
-    return found
+    facets = fall(mesh.corners[mesh.normals @ to_sun > 0.0])
+    return [(np.stack([a, b]), 2.0 * float(r)) for a, b, r in rods] + [(quad, 0.0) for quad in facets]

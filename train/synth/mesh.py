@@ -55,12 +55,9 @@ class MeshBuilder:
 
     def facet(self, corners: Vector, colour: Vector, outward: Vector, anchor: Vector | None = None) -> None:
         """A quad (4, 3) whose normal is turned to the side of `outward`."""
-        normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
-        length = float(np.linalg.norm(normal))
-        if length < 1e-9:  # the first three corners of a triangle may coincide
-            normal = np.cross(corners[2] - corners[0], corners[3] - corners[0])
-            length = float(np.linalg.norm(normal))
-        normal = normal / max(length, 1e-9)
+        a, b = (corners[2] - corners[0]).tolist(), (corners[3] - corners[1]).tolist()  # diagonals
+        normal = np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+        normal /= max(float(np.sqrt(normal @ normal)), 1e-9)
         if normal @ outward < 0:
             normal = -normal
         self.facets.append((corners, normal, corners.mean(axis=0) if anchor is None else anchor, colour))

@@ -59,39 +59,38 @@ def draw_mesh(canvas: Canvas, mesh: Mesh, camera: Camera, weather: Weather, *, c
     starts, ends = camera.to_camera(mesh.starts), camera.to_camera(mesh.ends)
     facet_tone = _tone(mesh.facet_colours[facing] * weather.lit(mesh.normals[facing]), anchors, weather)
     direct = rod_light(mesh.starts, mesh.ends, eye, weather.to_sun)[:, None] * 1.25
-    rod_tone = _tone(mesh.rod_colours * (0.9 * weather.ambient + direct * weather.sun), reach, weather)
+    rod_tone = _tone(mesh.rod_colours * (0.7 * weather.ambient + direct * weather.sun), reach, weather)
     pixels = camera.to_pixels(corners)
     near_facets = (corners[..., 2] < NEAR_M).any(axis=1) if len(corners) else np.zeros(0, bool)
-    tips = np.stack([camera.to_pixels(starts), camera.to_pixels(ends)], axis=1)
     depths = np.stack([starts[:, 2], ends[:, 2]], axis=1)
-    widths = 2.0 * mesh.radii * camera.focal_px / np.maximum(depths, NEAR_M)
     drawable = (depths > NEAR_M).all(axis=1)
-    order = np.argsort(-np.concatenate([anchors, reach]), kind="stable")
-    for k in order:
-        if k < len(anchors):
-            outline = clip_near(corners[k], camera) if near_facets[k] else pixels[k]
+    widths = 2.0 * mesh.radii * camera.focal_px / np.maximum(depths, NEAR_M)
+    tips = np.stack([camera.to_pixels(starts), camera.to_pixels(ends)], axis=1)
+    outlines = _fixed(_thicken(tips, widths))
+    thin = widths.max(axis=1) < THIN_PX if len(widths) else np.zeros(0, bool)
+    quads = _fixed(pixels)
+    for k in np.argsort(-np.concatenate([anchors, reach]), kind="stable"):
+        n = k - len(anchors)
+        if n < 0:
+            outline = _fixed(clip_near(corners[k], camera)) if near_facets[k] else quads[k]
             if len(outline) >= 3:
-                canvas.polygon(_fixed(outline), _colour(facet_tone[k]), cover)
-        elif drawable[k - len(anchors)]:
-            _draw_rod(canvas, tips[k - len(anchors)], widths[k - len(anchors)], _colour(rod_tone[k - len(anchors)]), cover)
+                canvas.polygon(outline, _colour(facet_tone[k]), cover)
+        elif not drawable[n]:
+            continue
+        elif thin[n]:
+            _draw_thin(canvas, tips[n], float(widths[n].mean()), _colour(rod_tone[n]), cover)
+        else:
+            canvas.polygon(outlines[n], _colour(rod_tone[n]), cover)
 
 
-def _draw_rod(
-    canvas: Canvas,
-    tips: NDArray[np.float64],
-    widths: NDArray[np.float64],
-    colour: tuple[float, float, float],
-    cover: int,
-) -> None:
-    if widths.max() < THIN_PX:
-        _draw_thin(canvas, tips, float(widths.mean()), colour, cover)
-        return
-    along = tips[1] - tips[0]
-    length = float(np.hypot(*along))
-    across = np.array([-along[1], along[0]]) / max(length, 1e-6)
-    # filled polygons include their border pixels: about one pixel wider than drawn
-    half = across * np.maximum(widths[:, None] - 1.0, 0.0) / 2
-    canvas.polygon(_fixed(np.stack([tips[0] - half[0], tips[1] - half[1], tips[1] + half[1], tips[0] + half[0]])), colour, cover)
+def _thicken(tips: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quads (n, 4, 2) around segments (n, 2, 2) with a width (n, 2) at either end."""
+    along = tips[:, 1] - tips[:, 0]
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    across /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
+    # filled polygons include their border pixels: about one pixel wider than asked for
+    half = across[:, None, :] * (np.maximum(widths - 1.0, 0.0) / 2)[..., None]
+    return np.concatenate([tips - half, (tips + half)[:, ::-1]], axis=1)
 
 
 def _draw_thin(
@@ -133,4 +132,4 @@ def _colour(tone: NDArray[np.float64]) -> tuple[float, float, float]:
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     fixed = np.round(np.clip(points, -FAR_PX, FAR_PX) * (1 << SUBPIXEL))
-    return np.asarray(fixed, np.int32)[:, None, :]
+    return np.asarray(fixed, np.int32)[..., None, :]

@@ -76,10 +76,20 @@ class Scene:
         return Picture(np.asarray(image, np.uint8), tight_box(np.asarray(share, np.uint8)))
 
     def _backdrop(self, camera: Camera) -> NDArray[np.uint8]:
+        """Sky and ground; each is worked out only for the rows where it shows."""
         rays = camera.rays()
-        ground, seen = look_down(self.maps, rays, camera.position_m, camera.focal_px, self.weather)
-        sky = paint_sky(rays, self.weather, self.relief)
-        mixed = sky + (ground - sky) * seen[..., None]
+        level = rays[..., 2] / np.sqrt(np.einsum("hwc,hwc->hw", rays, rays))
+        margin = 1.0 / camera.focal_px
+        below = np.flatnonzero((level < margin).any(axis=1))
+        above = np.flatnonzero((level > -margin).any(axis=1))
+        mixed = np.zeros((camera.height, camera.width, 3), np.float32)
+        if len(above):
+            stop = int(above[-1]) + 1
+            mixed[:stop] = paint_sky(rays[:stop], self.weather, self.relief)
+        if len(below):
+            start = int(below[0])
+            ground, seen = look_down(self.land, self.maps, rays[start:], camera, self.weather)
+            mixed[start:] += (ground - mixed[start:]) * seen[..., None]
         return np.clip(mixed * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
 
     def _in_view(self, camera: Camera) -> list[tuple[float, Tree | Thing | None]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from train.synth import buildings
 from train.synth.ground import Shadow
-from train.synth.mast import shadow_rods
+from train.synth.mast import shadow_parts
 from train.synth.mesh import Mesh
 from train.synth.trees import Tree, crown_outline, random_tree
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from train.synth.weather import Weather
 
 CLEAR_M = 13.0  # the foot of the mast stays free
-Vec = "NDArray[np.float64]"
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,33 @@ class Scenery:
     things: tuple[Thing, ...]
 
 
-def random_scenery(rng: np.random.Generator, land: Land, clear: Callable[[NDArray[np.float64], float, float], bool]) -> Scenery:
+@dataclass(frozen=True)
+class Around:
+    """Where objects go: anywhere around the origin, or mostly towards a direction (radians from east)."""
+
+    toward_rad: float | None
+
+    def place(self, rng: np.random.Generator, near_m: float, far_m: float) -> NDArray[np.float64]:
+        """A random (x, y), evenly over the area between two distances from the origin."""
+        angle = rng.uniform(0.0, 2.0 * math.pi)
+        if self.toward_rad is not None and rng.random() < 0.6:
+            angle = self.toward_rad + rng.normal(0.0, 0.5)
+        reach = math.sqrt(rng.uniform((near_m / far_m) ** 2, 1.0)) * far_m
+        return np.array([math.cos(angle), math.sin(angle)]) * reach
+
+
+def random_scenery(
+    rng: np.random.Generator,
+    land: Land,
+    around: Around,
+    clear: Callable[[NDArray[np.float64], float, float], bool],
+) -> Scenery:
     """Fill the land; `clear(foot, radius_m, tall_m)` says whether an object may stand at (x, y)."""
-    things = [t for t in _built(rng, land) if clear(t.foot_m, t.radius_m, t.tall_m)]
+    things = [t for t in _built(rng, land, around) if clear(t.foot_m, t.radius_m, t.tall_m)]
     feet = np.array([t.foot_m for t in things]).reshape(-1, 2)
     radii = np.array([t.radius_m for t in things])
     trees = []
-    for tree in _planted(rng, land):
+    for tree in _planted(rng, land, around):
         if len(feet) and (np.hypot(*(feet - tree.foot_m).T) < radii * 0.8 + 0.4 * tree.radius_m).any():
             continue
         if _on_road(tree.foot_m, land) or not clear(tree.foot_m, tree.radius_m, tree.height_m):
@@ -58,12 +77,12 @@ def random_scenery(rng: np.random.Generator, land: Land, clear: Callable[[NDArra
     return Scenery(tuple(trees), tuple(things))
 
 
-def _built(rng: np.random.Generator, land: Land) -> list[Thing]:
+def _built(rng: np.random.Generator, land: Land, around: Around) -> list[Thing]:
     style = land.style
     count = int(rng.poisson(style.houses))
     turn = math.atan2(land.axes[0, 1], land.axes[0, 0])
     found: list[Thing] = []
-    hubs = [_somewhere(rng, 40.0, 420.0) for _ in range(max(1, count // 7))]
+    hubs = [around.place(rng, 40.0, 420.0) for _ in range(max(1, count // 7))]
     for _ in range(count):
         hub = hubs[int(rng.integers(len(hubs)))]
         place = hub + rng.normal(0.0, 55.0 if land.kind != "suburb" else 110.0, 2)
@@ -72,19 +91,21 @@ def _built(rng: np.random.Generator, land: Land) -> list[Thing]:
         make = kinds[int(rng.choice(3, p=weights))]
         mesh = make(np.array([*place, 0.0]), turn + math.pi / 2 * int(rng.integers(2)) + rng.normal(0, 0.03), rng)
         found.append(_thing(mesh, place))
+    if land.kind in ("suburb", "industry"):
+        found = _streets(rng, land) + found
     kept: list[Thing] = []
     for thing in found:
         apart = all(np.hypot(*(thing.foot_m - other.foot_m)) > 0.8 * (thing.radius_m + other.radius_m) for other in kept)
         if apart and not _on_road(thing.foot_m, land, thing.radius_m * 0.6):
             kept.append(thing)
     if rng.random() < (0.7 if land.kind == "industry" else 0.12):
-        place = _somewhere(rng, 40.0, 300.0)
+        place = around.place(rng, 40.0, 300.0)
         kept.append(_thing(buildings.chimney(np.array([*place, 0.0]), rng), place))
     if rng.random() < 0.25:
-        place = _somewhere(rng, 40.0, 250.0)
+        place = around.place(rng, 40.0, 250.0)
         kept.append(_thing(buildings.silo(np.array([*place, 0.0]), rng), place))
     for _ in range(int(rng.integers(0, 7))):
-        place = _somewhere(rng, 18.0, 150.0)
+        place = around.place(rng, 18.0, 150.0)
         kept.append(_thing(buildings.pole(np.array([*place, 0.0]), turn, rng), place))
     if rng.random() < 0.5:
         offset = rng.uniform(20.0, 120.0) * rng.choice((-1.0, 1.0))
@@ -93,6 +114,31 @@ def _built(rng: np.random.Generator, land: Land) -> list[Thing]:
             kept.append(_thing(mesh, mesh.points()[:, :2].mean(axis=0)))
     kept += _traffic(rng, land)
     return kept
+
+
+def _streets(rng: np.random.Generator, land: Land) -> list[Thing]:
+    """Rows of houses or halls on both sides of the nearer roads, parallel to them."""
+    found: list[Thing] = []
+    for road in land.roads:
+        run = road.ends_m[1] - road.ends_m[0]
+        length = float(np.linalg.norm(run))
+        middle = road.ends_m.mean(axis=0)
+        if not road.marked or length < 30.0 or np.hypot(*middle) > 420.0 or len(found) > 130:
+            continue
+        along = run / length
+        across = np.array([-along[1], along[0]])
+        turn = math.atan2(along[1], along[0])
+        gap = float(rng.uniform(17.0, 26.0) if land.kind == "suburb" else rng.uniform(48.0, 75.0))
+        make = buildings.house if land.kind == "suburb" else buildings.hall
+        setback = road.width_m / 2 + float(rng.uniform(9.0, 13.0) if land.kind == "suburb" else rng.uniform(22.0, 28.0))
+        for side in (-1.0, 1.0):
+            for s in np.arange(gap / 2, min(length, 500.0), gap):
+                if rng.random() < 0.25:
+                    continue
+                place = road.ends_m[0] + along * s + across * side * (setback + rng.normal(0.0, 1.0))
+                if np.hypot(*place) < 420.0:
+                    found.append(_thing(make(np.array([*place, 0.0]), turn + float(rng.normal(0, 0.02)), rng), place))
+    return found
 
 
 def _traffic(rng: np.random.Generator, land: Land) -> list[Thing]:
@@ -113,14 +159,14 @@ def _traffic(rng: np.random.Generator, land: Land) -> list[Thing]:
     return found
 
 
-def _planted(rng: np.random.Generator, land: Land) -> list[Tree]:
+def _planted(rng: np.random.Generator, land: Land, around: Around) -> list[Tree]:
     style = land.style
     mixes = (("round", "round", "tall", "bush"), ("round", "tall", "conifer", "bush"), ("conifer", "conifer", "round"), ("round", "bush"))
     mix = mixes[int(rng.integers(len(mixes)))]
     tint = float(rng.uniform(0.85, 1.25))
     trees: list[Tree] = []
     for _ in range(int(rng.poisson(style.trees * 0.35))):
-        trees.append(random_tree(rng, _somewhere(rng, CLEAR_M, 450.0), mix, tint))
+        trees.append(random_tree(rng, around.place(rng, CLEAR_M, 450.0), mix, tint))
     for _ in range(int(rng.poisson(style.trees / 25))):  # hedgerows along field borders
         parcel = _near_parcel(rng, land)
         a, b = parcel[0], parcel[1 if rng.random() < 0.5 else 3]
@@ -130,7 +176,7 @@ def _planted(rng: np.random.Generator, land: Land) -> list[Tree]:
             if rng.random() < 0.85:
                 trees.append(random_tree(rng, foot, mix, tint))
     for _ in range(int(rng.poisson(style.woods))):
-        hub = _somewhere(rng, 60.0, 500.0)
+        hub = around.place(rng, 60.0, 500.0)
         spread = float(rng.uniform(18.0, 60.0))
         for _ in range(int(spread * 2.2)):
             trees.append(random_tree(rng, hub + rng.normal(0, spread * 0.5, 2), mix, tint))
@@ -145,11 +191,6 @@ def _near_parcel(rng: np.random.Generator, land: Land) -> NDArray[np.float64]:
     return corners
 
 
-def _somewhere(rng: np.random.Generator, near_m: float, far_m: float) -> NDArray[np.float64]:
-    angle, reach = rng.uniform(0, 2 * math.pi), math.sqrt(rng.uniform((near_m / far_m) ** 2, 1.0)) * far_m
-    return np.array([math.cos(angle), math.sin(angle)]) * reach
-
-
 def _thing(mesh: Mesh, place: NDArray[np.float64]) -> Thing:
     points = mesh.points()
     radius = float(np.hypot(*(points[:, :2] - place).T).max())
@@ -157,12 +198,14 @@ def _thing(mesh: Mesh, place: NDArray[np.float64]) -> Thing:
 
 
 def _on_road(foot: NDArray[np.float64], land: Land, radius: float = 1.0) -> bool:
-    for road in land.roads:
-        a, b = road.ends_m
-        t = np.clip((foot - a) @ (b - a) / max(1e-6, float((b - a) @ (b - a))), 0.0, 1.0)
-        if np.hypot(*(a + (b - a) * t - foot)) < road.width_m / 2 + radius:
-            return True
-    return False
+    if not land.roads:
+        return False
+    ends = np.array([road.ends_m for road in land.roads])
+    widths = np.array([road.width_m for road in land.roads])
+    start, run = ends[:, 0], ends[:, 1] - ends[:, 0]
+    t = np.einsum("nc,nc->n", foot - start, run) / np.maximum(np.einsum("nc,nc->n", run, run), 1e-6)
+    aside = start + run * np.clip(t, 0.0, 1.0)[:, None] - foot
+    return bool((np.hypot(*aside.T) < widths / 2 + radius).any())
 
 
 def shadows(scenery: Scenery, tower: Mesh | None, weather: Weather) -> list[Shadow]:
@@ -178,7 +221,7 @@ def shadows(scenery: Scenery, tower: Mesh | None, weather: Weather) -> list[Shad
         if len(thing.mesh.corners) > len(thing.mesh.starts):
             found.append(Shadow(points[:, :2] - points[:, 2:] * slope, 0.0, strength))
         else:
-            found += [Shadow(ends, width, strength) for ends, width in shadow_rods(thing.mesh, weather.to_sun)]
+            found += [Shadow(ends, width, strength) for ends, width in shadow_parts(thing.mesh, weather.to_sun)]
     if tower is not None:
-        found += [Shadow(ends, width, strength) for ends, width in shadow_rods(tower, weather.to_sun)]
+        found += [Shadow(ends, width, strength) for ends, width in shadow_parts(tower, weather.to_sun)]
     return found

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sensor:
-    """Faults of one shot: lengths in pixels of the final picture, `noise` in 8-bit levels at mid grey."""
+    """Faults of one shot: lengths in pixels of the final picture, `noise` in 8-bit levels at mid grey.
+
+    `brightness`: mean the automatic exposure aims at, in 8-bit levels.
+    """
 
     shake_px: tuple[float, float]
     softness_px: float
     noise: float
+    brightness: float
     contrast: float
     saturation: float
     vignette: float
@@ -32,18 +36,27 @@ def random_sensor(rng: np.random.Generator, scale: float) -> Sensor:
     return Sensor(
         shake_px=(length * float(np.cos(angle)), length * float(np.sin(angle))),
         softness_px=float(rng.uniform(0.25, 0.65)) * scale,
-        noise=float(rng.choice((1.0, 2.0, 3.5, 6.0), p=(0.35, 0.35, 0.2, 0.1))),
+        noise=float(rng.choice((1.0, 2.0, 3.2, 5.0), p=(0.4, 0.35, 0.18, 0.07))),
+        brightness=float(rng.uniform(112.0, 150.0)),
         contrast=float(rng.uniform(0.92, 1.12)),
         saturation=float(rng.uniform(0.8, 1.12)),
         vignette=float(rng.uniform(0.0, 0.18)),
-        cast=(1.0 + rng.normal(0.0, 0.015, 3)).astype(np.float32),
+        cast=(1.0 + rng.normal(0.0, 0.01, 3)).astype(np.float32),
     )
 
 
-def expose(image: NDArray[np.uint8], sensor: Sensor, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The photo (H, W, 3) uint8 that the sensor makes of a clean picture."""
+def exposure_gain(image: NDArray[np.uint8], sensor: Sensor) -> float:
+    """Automatic exposure: brings the mean most of the way to the wanted one, as cameras do."""
+    return float(np.clip(sensor.brightness / max(float(image.mean()), 1.0), 0.9, 2.2) ** 0.85)
+
+
+def expose(
+    image: NDArray[np.uint8], sensor: Sensor, rng: np.random.Generator, *, gain: float | None = None
+) -> NDArray[np.uint8]:
+    """The photo (H, W, 3) uint8 that the sensor makes of a clean picture; `gain` None for automatic exposure."""
     height, width = image.shape[:2]
     photo = image.astype(np.float32)
+    photo *= exposure_gain(image, sensor) if gain is None else gain
     if sensor.softness_px > 0.2:
         photo = cv2.GaussianBlur(photo, (0, 0), sensor.softness_px)
     if max(map(abs, sensor.shake_px)) > 0.5:
@@ -55,6 +68,7 @@ def expose(image: NDArray[np.uint8], sensor: Sensor, rng: np.random.Generator) -
     photo = grey + (photo - grey) * sensor.saturation
     photo = (photo - 118.0) * sensor.contrast + 118.0
     photo *= shade * sensor.cast
+    photo = np.where(photo > 200.0, 200.0 + 55.0 * np.tanh((photo - 200.0) / 55.0), photo)  # soft shoulder
     grain = rng.standard_normal((height, width, 3), np.float32)
     photo += grain * (sensor.noise * (0.6 + 0.4 * np.sqrt(np.clip(grey, 0.0, 255.0) / 118.0)))
     return np.clip(photo + 0.5, 0.0, 255.0).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from train.synth.ground import TEXEL_M
 from train.synth.land import random_land
 from train.synth.mast import build_tower, random_plan
 from train.synth.scene import Box, Scene, lay_out
-from train.synth.scenery import CLEAR_M, random_scenery
+from train.synth.scenery import CLEAR_M, Around, random_scenery
 from train.synth.sensor import expose, random_sensor
 from train.synth.viewpoints import random_view
 from train.synth.weather import random_weather
@@ -45,11 +46,11 @@ def render_still(seed: tuple[int, ...], size: tuple[int, int], *, tower: bool) -
 def still_scene(seed: tuple[int, ...], size: tuple[int, int], *, tower: bool) -> tuple[Scene, Camera, np.random.Generator]:
     """World, viewpoint and the generator that goes on to drive the camera's faults."""
     rng = np.random.default_rng(seed)
-    weather, land, plan = random_weather(rng), random_land(rng), random_plan(rng)
+    fenced = bool(rng.random() < (0.5 if tower else 0.25))
+    weather, land, plan = random_weather(rng), random_land(rng, pad=fenced), random_plan(rng)
     mesh = build_tower(plan, rng)
     camera = random_view(rng, plan.height_m, size)
-    scenery = random_scenery(rng, land, _free_view(rng, camera, tower))
-    fenced = bool(rng.random() < (0.5 if tower else 0.25))
+    scenery = random_scenery(rng, land, Around(math.atan2(-camera.position_m[1], -camera.position_m[0])), _free_view(rng, camera, tower))
     compound = buildings.compound(np.zeros(3), float(rng.uniform(0.0, 6.3)), rng) if fenced else None
     relief = float(rng.uniform(0.01, 0.12)) if rng.random() < 0.6 else 0.0
     shown = mesh if tower else None

@@ -39,10 +39,10 @@ class Species:
 
 
 SPECIES = {
-    "round": Species(0.46, 0.2, 0.15, 520, (74, 96, 44), 0.9),
-    "tall": Species(0.44, 0.1, 0.45, 480, (82, 100, 50), 0.45),
-    "conifer": Species(0.46, 0.06, 1.0, 560, (46, 68, 42), 0.42),
-    "bush": Species(0.48, 0.0, 0.1, 420, (88, 102, 54), 1.5),
+    "round": Species(0.46, 0.2, 0.15, 1300, (74, 96, 44), 0.9),
+    "tall": Species(0.44, 0.1, 0.45, 1100, (82, 100, 50), 0.45),
+    "conifer": Species(0.46, 0.06, 1.0, 1200, (46, 68, 42), 0.42),
+    "bush": Species(0.48, 0.0, 0.1, 1100, (88, 102, 54), 1.5),
 }
 
 
@@ -71,8 +71,8 @@ class Tree:
 
 
 @lru_cache(maxsize=32)
-def grow(species: str, variant: int) -> Sprite:
-    """Paint leaf tufts on a few spheres that fill the crown, far ones first."""
+def grow(species: str, variant: int) -> tuple[Sprite, ...]:
+    """Paint leaf tufts on a few spheres that fill the crown, far ones first; in falling sizes."""
     shape = SPECIES[species]
     rng = np.random.default_rng([list(SPECIES).index(species), variant])
     size = SPRITE_PX
@@ -83,35 +83,54 @@ def grow(species: str, variant: int) -> Sprite:
         _trunk(normals, albedo, alpha, shape, rng)
     middle = (1.0 + shape.bottom) / 2 - 0.02
     half_height = (1.0 - shape.bottom) / 2 - 0.04
-    count = 14 if shape.taper < 0.9 else 26
-    t = rng.uniform(-0.8, 0.8, count)
+    count = 30
+    t = rng.uniform(-0.85, 0.85, count)
     room = np.sqrt(1 - t**2) * (1.0 - shape.taper) + shape.taper * (1.0 - t) * 0.5
     spheres = np.stack([rng.uniform(-0.75, 0.75, count) * room * shape.half_width, middle + t * half_height], axis=1)
-    radius = np.clip(0.62 * room * shape.half_width, 0.05, 0.21) * rng.uniform(0.75, 1.15, count)
+    radius = np.clip(0.42 * room * shape.half_width, 0.045, 0.15) * rng.uniform(0.75, 1.15, count)
+    for sphere, r in zip(spheres, radius, strict=True):  # the dark inside
+        inner = (int((sphere[0] + 0.5) * size * 16), int((1.0 - sphere[1]) * size * 16))
+        tone = (bgr(shape.colour) * 255.0 * 0.55).tolist()
+        for picture, value in ((normals, [128.0, 128.0, 200.0]), (albedo, tone), (alpha, [255.0])):
+            cv2.circle(picture, inner, int(r * 0.93 * size * 16), value, -1, cv2.LINE_8, 4)
     pick = rng.integers(count, size=shape.tufts)
     facing = rng.normal(0, 1, (shape.tufts, 3))
     facing /= np.linalg.norm(facing, axis=1, keepdims=True)
     facing[:, 2] = np.abs(facing[:, 2])
-    place = spheres[pick] + facing[:, :2] * radius[pick, None]
+    place = spheres[pick] + facing[:, :2] * radius[pick, None] * rng.uniform(0.75, 1.05, (shape.tufts, 1))
     place[:, 0] = np.clip(place[:, 0], -0.47, 0.47)
-    place[:, 1] = np.clip(place[:, 1], 0.03, 0.97)
+    place[:, 1] = np.clip(place[:, 1], 0.02, 0.98)
     crown = np.stack([place[:, 0] / shape.half_width, (place[:, 1] - middle) / half_height, np.full(shape.tufts, 0.5)], 1)
-    normal = facing + 0.7 * crown
+    normal = facing + 0.8 * crown
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    for k in np.argsort(facing[:, 2] * radius[pick] + 0.15 * place[:, 1]):
+    for k in np.argsort(facing[:, 2] * radius[pick] + 0.12 * place[:, 1]):
         centre = (int((place[k, 0] + 0.5) * size * 16), int((1.0 - place[k, 1]) * size * 16))
-        axes = (int(size * rng.uniform(0.012, 0.034) * 16), int(size * rng.uniform(0.01, 0.022) * 16))
-        hollow = 0.55 + 0.45 * facing[k, 2] * np.clip(0.6 + 0.5 * crown[k, 1], 0.0, 1.0)
-        tone = bgr(shape.colour) * hollow * rng.uniform(0.82, 1.2) * 255.0 * 1.25
+        axes = (int(size * rng.uniform(0.008, 0.02) * 16), int(size * rng.uniform(0.006, 0.014) * 16))
+        hollow = 0.6 + 0.4 * facing[k, 2] * np.clip(0.6 + 0.5 * crown[k, 1], 0.0, 1.0)
+        tone = np.clip(bgr(shape.colour) * hollow * rng.uniform(0.85, 1.18) * 255.0 * 1.3, 0, 255).tolist()
         turn = float(rng.uniform(0, 180))
-        for picture, value in (
-            (normals, (normal[k] + 1.0) * 127.5),
-            (albedo, np.clip(tone, 0, 255)),
-            (alpha, np.array([255.0])),
-        ):
-            cv2.ellipse(picture, centre, axes, turn, 0, 360, value.tolist(), -1, cv2.LINE_8, 4)
-    unit = normals.astype(np.float32) / 127.5 - 1.0
-    return Sprite(unit, albedo.astype(np.float32) / 255.0, cv2.GaussianBlur(alpha, (0, 0), 0.6).astype(np.float32) / 255.0)
+        for picture, value in ((normals, ((normal[k] + 1.0) * 127.5).tolist()), (albedo, tone), (alpha, [255.0])):
+            cv2.ellipse(picture, centre, axes, turn, 0, 360, value, -1, cv2.LINE_8, 4)
+    return _pyramid(normals, albedo, cv2.GaussianBlur(alpha, (0, 0), 0.6))
+
+
+def _pyramid(normals: NDArray[np.uint8], albedo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> tuple[Sprite, ...]:
+    """The sprite in full size and halved again and again down to 12 pixels."""
+    found = []
+    while True:
+        unit = normals.astype(np.float32) / 127.5 - 1.0
+        found.append(Sprite(unit, albedo.astype(np.float32) / 255.0, alpha.astype(np.float32) / 255.0))
+        half = normals.shape[0] // 2
+        if half < 12:
+            return tuple(found)
+        weight = cv2.resize(alpha, (half, half), interpolation=cv2.INTER_AREA).astype(np.float32)[..., None]
+        share = np.maximum(weight, 1.0)
+        masked = (picture.astype(np.float32) * (alpha[..., None] / 255.0) for picture in (normals, albedo))
+        normals, albedo = (
+            np.clip(cv2.resize(m, (half, half), interpolation=cv2.INTER_AREA) * 255.0 / share, 0, 255).astype(np.uint8)
+            for m in masked
+        )
+        alpha = weight[..., 0].astype(np.uint8)
 
 
 def _trunk(
@@ -143,7 +162,7 @@ class Grove:
         to_sun = weather.to_sun
         self._sun = np.array([to_sun @ right, to_sun[2], -(to_sun @ ahead)], np.float32)
         self._down = float(np.clip(-forward[2], 0.0, 1.0))
-        self._lit: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
+        self._layers: dict[tuple[str, int, int], NDArray[np.float32]] = {}
 
     def draw(self, canvas: Canvas, tree: Tree) -> None:
         """Paste `tree` as seen by the camera, hazed by its distance."""
@@ -160,29 +179,23 @@ class Grove:
         x0, y0 = round(x - w / 2), round(bottom - h)
         if x0 > canvas.image.shape[1] or x0 + w < 0 or y0 > canvas.image.shape[0] or y0 + h < 0 or h > 3000:
             return
-        pyramid = self._sprite(tree.species, tree.variant)
-        level = 0
-        while level + 1 < len(pyramid) and pyramid[level + 1].shape[0] >= 1.3 * max(w, h):
-            level += 1
-        layer = cv2.resize(pyramid[level], (w, h), interpolation=cv2.INTER_LINEAR)
+        sizes = [sprite.alpha.shape[0] for sprite in grow(tree.species, tree.variant)]
+        level = max([k for k, side in enumerate(sizes) if side >= 1.3 * max(w, h)], default=0)
+        layer = cv2.resize(self._lit(tree.species, tree.variant, level), (w, h), interpolation=cv2.INTER_LINEAR)
         air = float(self._weather.haze(float(depths.mean())))
         layer[..., :3] = layer[..., :3] * (tree.tint * (1.0 - air)) + layer[..., 3:] * (self._weather.horizon * air)
         canvas.paste(np.asarray(layer, np.float32), x0, y0)
 
-    def _sprite(self, species: str, variant: int) -> list[NDArray[np.float32]]:
-        if (species, variant) not in self._lit:
-            sprite = grow(species, variant)
+    def _lit(self, species: str, variant: int, level: int) -> NDArray[np.float32]:
+        key = (species, variant, level)
+        if key not in self._layers:
+            sprite = grow(species, variant)[level]
             direct = np.clip(0.25 + 0.85 * (sprite.normals @ self._sun), 0.0, 1.2)[..., None]
-            sky = (0.7 + 0.3 * sprite.normals[..., 1:2]) * self._weather.ambient
-            colour = np.clip(sprite.albedo * (sky + direct * self._weather.sun), 0.0, 1.0) * 255.0
-            alpha = sprite.alpha[..., None] * 255.0
-            layer = np.concatenate([colour * sprite.alpha[..., None], alpha], axis=2).astype(np.float32)
-            pyramid = [layer]
-            while pyramid[-1].shape[0] > 12:
-                half = pyramid[-1].shape[0] // 2
-                pyramid.append(np.asarray(cv2.resize(pyramid[-1], (half, half), interpolation=cv2.INTER_AREA), np.float32))
-            self._lit[species, variant] = pyramid
-        return self._lit[species, variant]
+            sky = (0.75 + 0.25 * sprite.normals[..., 1:2]) * self._weather.ambient
+            colour = np.clip(sprite.albedo * (sky + direct * self._weather.sun), 0.0, 1.0)
+            layer = np.dstack([colour, np.ones_like(sprite.alpha)]) * (sprite.alpha * 255.0)[..., None]
+            self._layers[key] = layer.astype(np.float32)
+        return self._layers[key]
 
 
 def random_tree(rng: np.random.Generator, foot_m: NDArray[np.float64], mix: tuple[str, ...], tint: float) -> Tree:
@@ -194,9 +207,15 @@ def random_tree(rng: np.random.Generator, foot_m: NDArray[np.float64], mix: tupl
 
 
 def crown_outline(tree: Tree, to_sun: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The shadow of a tree on the ground as a polygon (n, 2) in metres."""
+    """The shadow of a tree on the ground as a polygon (n, 2) in metres: an ellipse, a triangle for a cone."""
+    shape = SPECIES[tree.species]
     slope = to_sun[:2] / max(float(to_sun[2]), 0.12)
-    angles = np.linspace(0.0, 2.0 * math.pi, 10, endpoint=False)
+    angles = np.linspace(0.0, 2.0 * math.pi, 18, endpoint=False)
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1) * tree.radius_m * 0.9
-    low, high = 0.25 * tree.height_m, 0.9 * tree.height_m
-    return np.concatenate([tree.foot_m + ring - slope * low, tree.foot_m + 0.5 * ring - slope * high])
+    ring *= (1.0 + 0.12 * np.sin(5.0 * angles + tree.variant))[:, None]
+    if shape.taper > 0.9:
+        return np.concatenate([tree.foot_m + ring * 0.9, tree.foot_m[None] - slope * tree.height_m])
+    half = 0.5 * (0.95 - shape.bottom) * tree.height_m
+    stretch = ring @ slope / max(float(np.hypot(*slope)), 1e-6) / tree.radius_m
+    shifted: NDArray[np.float64] = tree.foot_m + ring - slope * (0.5 * (0.95 + shape.bottom) * tree.height_m)
+    return shifted + stretch[:, None] * slope * half

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+STEEPEST = 0.7  # slope of the line of sight to the middle of the mast
+
+
 def random_view(rng: np.random.Generator, mast_height_m: float, size: tuple[int, int]) -> Camera:
     """A camera that sees a mast at the origin with a height of 15 to 90 % of the picture.
 
@@ -21,7 +24,7 @@ def random_view(rng: np.random.Generator, mast_height_m: float, size: tuple[int,
     width, height = size
     focal = width / (2.0 * math.tan(math.radians(float(rng.uniform(48.0, 74.0))) / 2.0))
     close_up = bool(rng.random() < 0.11)
-    share = float(rng.uniform(1.1, 1.7)) if close_up else float(rng.triangular(0.15, 0.55, 0.9))
+    share = float(rng.uniform(1.1, 1.7)) if close_up else float(rng.triangular(0.16, 0.6, 0.92))
     mode = rng.choice(3, p=(0.34, 0.4, 0.26))
     low, high = ((1.6, 9.0), (0.3 * mast_height_m, 0.95 * mast_height_m), (1.0 * mast_height_m, 1.6 * mast_height_m))[mode]
     altitude = float(rng.uniform(low, high))
@@ -29,6 +32,9 @@ def random_view(rng: np.random.Generator, mast_height_m: float, size: tuple[int,
         altitude = max(altitude, 0.5 * mast_height_m)
     bearing = float(rng.uniform(0.0, 2.0 * math.pi))
     distance = _distance(mast_height_m, altitude, share * height, focal)
+    for _ in range(3):  # never look down steeper than a person would frame it
+        altitude = min(altitude, mast_height_m / 2 + STEEPEST * distance)
+        distance = _distance(mast_height_m, altitude, share * height, focal)
     eye = np.array([distance * math.sin(bearing), distance * math.cos(bearing), altitude])
     half = share * height / 2.0
     x = width * (0.5 + float(np.clip(rng.normal(0.0, 0.2), -0.38, 0.38)))

@@ -77,7 +77,7 @@ class Weather:
 
     def lit(self, normals: NDArray[np.float64]) -> NDArray[np.float64]:
         """Light (..., 3) that falls on surfaces with unit `normals` (..., 3): sky from above, sun, no shadow."""
-        sky = 0.78 + 0.22 * normals[..., 2:]
+        sky = 0.68 + 0.32 * normals[..., 2:]
         direct = np.maximum(normals @ self.to_sun, 0.0)[..., None]
         light: NDArray[np.float64] = sky * self.ambient + direct * self.sun
         return light
@@ -102,8 +102,8 @@ def random_weather(rng: np.random.Generator) -> Weather:
     height = math.radians(rng.uniform(*preset.sun_height_deg))
     azimuth = rng.uniform(0.0, 2.0 * math.pi)
     exposure = rng.uniform(0.86, 1.12)
-    tint = 1.0 + rng.normal(0.0, 0.02, 3).astype(np.float32)
-    sky_tint = (0.65 + 0.35 * bgr(preset.zenith) / bgr(preset.zenith).mean()).astype(np.float32)
+    tint = 1.0 + rng.normal(0.0, 0.01, 3).astype(np.float32)
+    sky_tint = (0.88 + 0.12 * bgr(preset.zenith) / bgr(preset.zenith).mean()).astype(np.float32)
     return Weather(
         kind=kind,
         to_sun=np.array(
