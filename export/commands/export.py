@@ -33,7 +33,7 @@ LATER = ("fp16", "int8")
     metavar="DATA|SOURCE",
     help="Photos or video to compare on.  [default: the run's val photos, else the demo clip]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a model file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite a model file that exists.")
 @cliutil.json_option
 def export(
     run: Path,
@@ -42,7 +42,7 @@ def export(
     size: str | None,
     checkpoint: str,
     frames: str | None,
-    overwrite: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Write the model file of RUN, a run directory of `dips-edge train`.
@@ -54,8 +54,8 @@ def export(
     check_precision(precision)
     path = model_path(run, out, precision)
 
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists; pass --overwrite to replace it, or another --out")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; pass --force to replace it, or another --out")
 
     from export.fp32 import export_fp32
     from export.frames import comparison_photos

@@ -33,8 +33,8 @@ def test_the_command_writes_the_file_into_the_run_and_prints_its_path(tmp_path: 
     assert open_backend(run / "model").contract.run_id == "abc123"  # the directory is enough
     again = invoke(run, "--frames", tmp_path / "photo.png")
     assert isinstance(again.exception, UsageError)
-    assert "exists; pass --overwrite" in str(again.exception)
-    assert invoke(run, "--frames", tmp_path / "photo.png", "--overwrite").exit_code == 0
+    assert "exists; pass --force" in str(again.exception)
+    assert invoke(run, "--frames", tmp_path / "photo.png", "--force").exit_code == 0
 
 
 @pytest.mark.parametrize(
