@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+DEVICES = Path("/dev")
 _SETTINGS = {"width": cv2.CAP_PROP_FRAME_WIDTH, "height": cv2.CAP_PROP_FRAME_HEIGHT, "fps": cv2.CAP_PROP_FPS}
 _PLAUSIBLE_AGE_NS = 1_000_000_000  # a driver's time stamp older than this is of another clock
 
@@ -90,7 +91,7 @@ def _parse_settings(device: str, query: str) -> dict[int, float]:
 def _found_cameras() -> str:
     """`cameras here: /dev/video0 (HD Webcam)` for an error message."""
     found = []
-    for node in sorted(Path("/dev").glob("video*")):
+    for node in sorted(DEVICES.glob("video*")):
         label = Path("/sys/class/video4linux") / node.name / "name"
         name = label.read_text().strip() if label.is_file() else "unnamed"
         found.append(f"{node} ({name})")

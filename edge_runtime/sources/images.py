@@ -59,7 +59,10 @@ def _listing(target: str) -> list[Path]:
     if path.is_dir():
         found = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()]
         if not found:
-            raise SourceError(f"{target}: no image in this folder, expected {_suffixes()}")
+            raise SourceError(
+                f"{target}: no image in this folder, expected {_suffixes()}; "
+                f"for images in its subfolders give the glob '{target}/**/*.jpg'"
+            )
     elif path.is_file():
         found = [path]
     elif any(c in target for c in "*?["):

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from edge_runtime.contract import METADATA_KEY, ModelContract
+from edge_runtime.sources.opencv import be_quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+be_quiet()  # before the first video is opened: FFmpeg reads its log level once
 
 SIZE = 64  # input of the test model
 

@@ -1,0 +1,233 @@
+"""Sources: what they deliver, in which order, and what they say when they cannot."""
+
+import logging
+import re
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.errors import SourceError, UsageError
+from edge_runtime.sources import camera, open_source, video
+from edge_runtime.sources.paced import Paced
+from tests.edge_runtime.conftest import square_frame, write_clip
+
+
+def save(folder: Path, *names: str) -> Path:
+    """One distinct image per name: the n-th is n * 10 bright."""
+    folder.mkdir(exist_ok=True)
+    for i, name in enumerate(names):
+        cv2.imwrite(str(folder / name), np.full((12, 16, 3), 10 * i, np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_a_video_gives_every_frame_once_and_in_order(clip_path, form):
+    source = open_source(form.format(clip_path))
+    assert (source.live, source.fps, source.size) == (False, 25.0, (128, 96))
+    frames = list(source)
+    source.close()
+    assert [frame.index for frame in frames] == list(range(30))
+    lefts = [int(np.flatnonzero(f.image_bgr_u8[40, :, 0] > 128)[0]) for f in frames if not 10 <= f.index < 15]
+    assert lefts == sorted(lefts)
+    assert np.diff([frame.t_capture_ns for frame in frames]).min() >= 0
+    assert abs(time.monotonic_ns() - frames[-1].t_capture_ns) < 5e9
+
+
+def test_a_blank_in_a_file_url_may_be_written_as_percent_20(tmp_path):
+    clip = write_clip(tmp_path / "my clip.mp4", [square_frame()] * 3)
+    assert len(list(open_source(f"file://{str(clip).replace(' ', '%20')}"))) == 3
+
+
+def test_images_of_a_folder_come_in_natural_order_with_their_names(tmp_path):
+    folder = save(tmp_path / "photos", "a1.png", "a2.png", "a10.png", "b.jpg")
+    (folder / "notes.txt").write_text("no image")
+    frames = list(open_source(str(folder)))
+    assert [(f.index, f.name) for f in frames] == [(0, "a1.png"), (1, "a2.png"), (2, "a10.png"), (3, "b.jpg")]
+    assert [int(f.image_bgr_u8[0, 0, 0]) for f in frames[:3]] == [0, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.png", ["a1.png", "a2.png"]),
+        ("a1.png", ["a1.png"]),
+        ("**/*", ["a1.png", "a2.png", "b.jpg", "c.png"]),
+    ],
+    ids=["glob", "one image", "glob of subfolders"],
+)
+def test_globs_and_single_images(tmp_path, pattern, expected):
+    save(tmp_path, "a1.png", "a2.png", "b.jpg")
+    save(tmp_path / "deeper", "c.png")
+    assert [frame.name for frame in open_source(f"{tmp_path}/{pattern}")] == expected
+
+
+def test_a_corrupt_image_is_skipped_named_and_counted_and_leaves_a_gap(tmp_path, caplog):
+    folder = save(tmp_path, "a.png", "b.jpg", "c.png")
+    (folder / "b.jpg").write_bytes((folder / "b.jpg").read_bytes()[:-100])
+    source = open_source(str(folder))
+    with caplog.at_level(logging.WARNING):
+        assert [frame.index for frame in source] == [0, 2]
+    assert source.skipped == 1
+    assert "b.jpg" in caplog.text
+
+
+def test_a_folder_of_nothing_but_corrupt_images_is_an_error(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no")
+    source = open_source(str(tmp_path))
+    with pytest.raises(SourceError, match=r"not one of 1 image"):
+        list(source)
+
+
+def test_a_video_that_breaks_off_says_how_far_it_came(tmp_path, caplog):
+    clip = write_clip(tmp_path / "clip.avi", [square_frame()] * 30)
+    source = video.Video(clip)
+    source._promised = 40  # as if the file's index promised more than its data hold
+    with caplog.at_level(logging.WARNING):
+        assert len(list(source)) == 30
+    assert "only 30 of 40 frames could be decoded" in caplog.text
+
+
+def test_demo_is_the_clip_inside_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "ASSETS", tmp_path)
+    with pytest.raises(SourceError, match="demo clip is missing"):
+        open_source("demo")
+    write_clip(tmp_path / "demo.mp4", [square_frame()] * 4)
+    source = open_source("demo")
+    assert (source.name, len(list(source))) == ("demo", 4)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        pytest.param("", "the source is empty", id="empty"),
+        pytest.param("{}/none.mp4", "no such file or folder", id="missing video"),
+        pytest.param("file://{}/none.mp4", "no such file or folder", id="missing file url"),
+        pytest.param("{}/none.jpg", "no such image", id="missing image"),
+        pytest.param("{}/*.png", "no image matches", id="glob without a match"),
+        pytest.param("{}/empty.mp4", r"the file is empty \(0 bytes\)", id="zero bytes"),
+        pytest.param("{}/junk.mp4", "not a video that can be read", id="not a video"),
+        pytest.param("{}/cut.mp4", "not a video that can be read", id="video cut short"),
+        pytest.param("{}/folder", "no image in this folder", id="folder without images"),
+        pytest.param("/dev/video987", "/dev/video987: no such camera; ", id="no such camera"),
+        pytest.param("v4l2:///dev/video987", "/dev/video987: no such camera; ", id="no such camera url"),
+        pytest.param("987", "/dev/video987: no such camera; ", id="no such camera number"),
+        pytest.param("v4l2:///dev/video987?width=wide", "bad setting width=wide", id="camera setting"),
+        pytest.param("rtsp://user:secret@host/x", "rtsp sources are not yet supported", id="rtsp"),
+        pytest.param("gst:videotestsrc ! appsink", "gst sources are not yet supported", id="gstreamer"),
+        pytest.param("gopher://host", "unknown kind of source 'gopher'", id="unknown scheme"),
+    ],
+)
+def test_a_source_that_cannot_be_opened_is_told_in_one_line(tmp_path, clip_path, uri, message, capfd):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "junk.mp4").write_bytes(b"hello" * 999)
+    (tmp_path / "cut.mp4").write_bytes(clip_path.read_bytes()[: clip_path.stat().st_size // 2])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SourceError, match=message) as caught:
+        open_source(uri.format(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+class FakeCapture:
+    """A camera of OpenCV that delivers `count` frames, stamped `age_ms` ago."""
+
+    def __init__(self, count: int = 4, *, opened: bool = True, age_ms: float = 8.0) -> None:
+        self.left, self.opened, self.age_ms = count, opened, age_ms
+        self.settings: dict[int, float] = {}
+
+    def isOpened(self) -> bool:
+        return self.opened
+
+    def set(self, key: int, value: float) -> bool:
+        self.settings[key] = value
+        return True
+
+    def get(self, key: int) -> float:
+        return {cv2.CAP_PROP_FPS: 30.0, cv2.CAP_PROP_POS_MSEC: time.monotonic() * 1e3 - self.age_ms}[key]
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self.left -= 1
+        return (self.left >= 0, square_frame() if self.left >= 0 else None)
+
+    def release(self) -> None:
+        self.opened = False
+
+
+def with_camera(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capture: FakeCapture) -> str:
+    """URI of a device node behind which OpenCV finds `capture`."""
+    (tmp_path / "video0").touch()
+    monkeypatch.setattr(camera, "open_capture", lambda device, api: capture)
+    return f"v4l2://{tmp_path}/video0"
+
+
+def test_a_camera_is_live_and_its_end_is_an_error(monkeypatch, tmp_path):
+    source = open_source(with_camera(monkeypatch, tmp_path, FakeCapture(count=4)))
+    assert (source.live, source.fps, source.size) == (True, 30.0, (128, 96))
+    frames = iter(source)
+    assert [next(frames).index for _ in range(3)] == [0, 1, 2]  # the first of four was read to test it
+    with pytest.raises(SourceError, match="stopped delivering frames after 3"):
+        next(frames)
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "expected_ms"),
+    [
+        pytest.param(8.0, 8.0, id="the driver's own stamp"),
+        pytest.param(5000.0, 0.0, id="a stamp of another clock"),
+        pytest.param(-50.0, 0.0, id="a stamp in the future"),
+    ],
+)
+def test_a_camera_frame_is_stamped_by_the_driver_where_that_is_plausible(
+    monkeypatch, tmp_path, age_ms, expected_ms
+):
+    source = open_source(with_camera(monkeypatch, tmp_path, FakeCapture(age_ms=age_ms)))
+    before_ns = time.monotonic_ns()
+    frame = next(iter(source))
+    assert (before_ns - frame.t_capture_ns) / 1e6 == pytest.approx(expected_ms, abs=3.0)
+
+
+def test_camera_settings_stand_behind_the_device(monkeypatch, tmp_path):
+    capture = FakeCapture()
+    open_source(with_camera(monkeypatch, tmp_path, capture) + "?width=1280&height=720&fps=60")
+    wanted = {cv2.CAP_PROP_FRAME_WIDTH: 1280.0, cv2.CAP_PROP_FRAME_HEIGHT: 720.0, cv2.CAP_PROP_FPS: 60.0}
+    assert wanted.items() <= capture.settings.items()
+
+
+@pytest.mark.parametrize(
+    ("capture", "message"),
+    [
+        pytest.param(FakeCapture(opened=False), "cannot open this camera", id="busy"),
+        pytest.param(FakeCapture(count=0), "delivers no frame", id="silent"),
+    ],
+)
+def test_a_camera_that_does_not_work_is_refused(monkeypatch, tmp_path, capture, message):
+    with pytest.raises(SourceError, match=message):
+        open_source(with_camera(monkeypatch, tmp_path, capture))
+
+
+def test_a_missing_camera_is_told_with_those_that_are_there(monkeypatch, tmp_path):
+    for name in ("video0", "video2"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(camera, "DEVICES", tmp_path)
+    found = re.escape(f"cameras here: {tmp_path}/video0 (unnamed), {tmp_path}/video2 (unnamed)")
+    with pytest.raises(SourceError, match=found):
+        open_source("/dev/video987")
+
+
+def test_a_paced_video_plays_at_its_own_rate_as_a_live_source(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", [square_frame()] * 11, fps=50.0)
+    source = Paced(open_source(str(clip)))
+    assert source.live
+    stamps_ms = [frame.t_capture_ns / 1e6 for frame in source]
+    assert len(stamps_ms) == 11
+    assert stamps_ms[-1] - stamps_ms[0] >= 198.0
+
+
+def test_pacing_needs_a_frame_rate(tmp_path):
+    save(tmp_path, "a.png")
+    with pytest.raises(UsageError, match="no frame rate"):
+        Paced(open_source(str(tmp_path)))
