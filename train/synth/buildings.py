@@ -156,6 +156,38 @@ def compound(foot: Vector, turn: float, rng: np.random.Generator) -> Mesh:
     return builder.build()
 
 
+def turbine(foot: Vector, turn: float, rng: np.random.Generator) -> Mesh:
+    """A wind turbine, 40 to 70 m to the hub."""
+    builder = MeshBuilder()
+    tall = float(rng.uniform(40.0, 70.0))
+    white = bgr((228, 230, 230)).astype(np.float64)
+    frame = _frame(turn)
+    builder.tube(foot, foot + UP * tall, (1.9, 1.1), white, sides=18)
+    hub = foot + UP * (tall + 1.2) + frame[0] * 3.0
+    builder.box(hub - frame[0] * 3.0, frame, (8.0, 3.0, 3.0), white)
+    start = float(rng.uniform(0.0, 2.0))
+    for k in range(3):
+        angle = start + k * 2.0 * math.pi / 3.0
+        blade = frame[1] * math.cos(angle) + UP * math.sin(angle)
+        builder.rod(hub + frame[0], hub + frame[0] + blade * (0.55 * tall), 0.8, white, 0.15)
+    return builder.build()
+
+
+def lamp_mast(foot: Vector, turn: float, rng: np.random.Generator) -> Mesh:
+    """A floodlight mast, 18 to 32 m: a plain pole with a row of lamps."""
+    builder = MeshBuilder()
+    tall = float(rng.uniform(18.0, 32.0))
+    grey = bgr((150, 152, 152)).astype(np.float64)
+    frame = _frame(turn)
+    builder.tube(foot, foot + UP * tall, (0.32, 0.15), grey, sides=10)
+    for row in (0.0, 0.9):
+        builder.rod(foot + UP * (tall - row) - frame[1] * 1.8, foot + UP * (tall - row) + frame[1] * 1.8, 0.07, grey)
+        for place in np.linspace(-1.6, 1.6, 4):
+            centre = foot + UP * (tall - row) + frame[1] * place + frame[0] * 0.3
+            builder.box(centre, frame, (0.25, 0.6, 0.5), grey * 0.8)
+    return builder.build()
+
+
 def _frame(turn: float) -> Vector:
     c, s = math.cos(turn), math.sin(turn)
     return np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
@@ -195,13 +227,12 @@ def _walls(
         side = along * (wide / 2)
         rise = UP * (size[2] / 2)
         builder.facet(np.stack([middle - side - rise, middle + side - rise, middle + side + rise, middle - side + rise]), colour, outward)
-        count = max(1, int(wide / pitch_m))
-        for floor in range(floors):
-            for n in range(count):
-                place = middle + along * ((n + 0.5) / count - 0.5) * wide + UP * (((floor + 0.55) / floors - 0.5) * size[2])
-                a, b = along * (glass[0] / 2), UP * (glass[1] / 2)
-                pane = np.stack([place - a - b, place + a - b, place + a + b, place - a + b]) + outward * 0.03
-                builder.facet(pane, GLASS, outward, middle)
+        columns = ((np.arange(max(1, int(wide / pitch_m))) + 0.5) / max(1, int(wide / pitch_m)) - 0.5) * wide
+        storeys = ((np.arange(floors) + 0.55) / floors - 0.5) * size[2]
+        places = middle + (columns[:, None, None] * along + storeys[:, None] * UP).reshape(-1, 3)
+        a, b = along * (glass[0] / 2), UP * (glass[1] / 2)
+        panes = places[:, None, :] + np.stack([-a - b, a - b, a + b, -a + b]) + outward * 0.03
+        builder.decals(panes, GLASS, outward, middle)
 
 
 def _gable(

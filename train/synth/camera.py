@@ -73,17 +73,10 @@ class Camera:
 
 def orientation(yaw_rad: float, pitch_rad: float, roll_rad: float = 0.0) -> NDArray[np.float64]:
     """`camera_from_world` of a camera that looks towards compass bearing `yaw_rad`, `pitch_rad` upwards."""
-    forward = np.array(
-        [
-            math.sin(yaw_rad) * math.cos(pitch_rad),
-            math.cos(yaw_rad) * math.cos(pitch_rad),
-            math.sin(pitch_rad),
-        ]
-    )
-    right = np.array([math.cos(yaw_rad), -math.sin(yaw_rad), 0.0])
-    down = np.cross(forward, right)
+    sy, cy, sp, cp = math.sin(yaw_rad), math.cos(yaw_rad), math.sin(pitch_rad), math.cos(pitch_rad)
+    right, down, forward = np.array([[cy, -sy, 0.0], [sy * sp, cy * sp, -cp], [sy * cp, cy * cp, sp]])
     c, s = math.cos(roll_rad), math.sin(roll_rad)
-    return np.stack([c * right + s * down, c * down - s * right, forward])
+    return np.array([c * right + s * down, c * down - s * right, forward])
 
 
 def aimed(

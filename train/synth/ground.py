@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 TEXEL_M = (0.12, 0.5, 2.0, 8.0)
 GRAIN = ((14.0, 1.4, 0.5, 0.35), (1.7, 1.2, 0.34, 0.2), (0.3, 0.7, 0.5, 0.05), (0.04, 0.7, 0.6, 0.0))
 # (metres per texel, slope of the noise, strength, shift of hue)
-NO_ROWS = 128
+NO_ROWS, PAVED = 128, 255  # in the map of crop rows
+ROW_LEVELS = 400.0
 SUBPIXEL = 4  # fractional bits of drawing coordinates
 
 
@@ -36,7 +37,7 @@ class Shadow:
     """What keeps the sun off the ground: polygon or thick line, world x, y in metres; soft shadows let light by."""
 
     points_m: NDArray[np.float64]
-    width_m: float = 0.0  # 0: a filled convex polygon
+    width_m: float = 0.0  # 0: the convex hull of the points
     depth: float = 1.0
 
 
@@ -75,7 +76,7 @@ def _paint(
             continue
         corners = _texels(parcel.corners_m, origin, texel)
         cv2.fillConvexPoly(picture, corners, _byte(parcel.colour), cv2.LINE_8, SUBPIXEL)
-        strength = round(parcel.rows * 500.0) * (1 if parcel.along == 0 else -1)
+        strength = round(parcel.rows * ROW_LEVELS) * (1 if parcel.along == 0 else -1)
         cv2.fillConvexPoly(rows, corners, (NO_ROWS + strength,), cv2.LINE_8, SUBPIXEL)
         if parcel.rows and texel < 0.6:
             _draw_tramlines(picture, parcel, origin, texel)
@@ -116,7 +117,7 @@ def _draw_road(
         half = across * max(width, 0.9 * texel) / 2
         outline = _texels(np.stack([a - half, b - half, b + half, a + half]), origin, texel)
         cv2.fillConvexPoly(picture, outline, _byte(colour), cv2.LINE_AA, SUBPIXEL)
-        cv2.fillConvexPoly(rows, outline, (NO_ROWS,), cv2.LINE_8, SUBPIXEL)
+        cv2.fillConvexPoly(rows, outline, (PAVED if road.marked else NO_ROWS,), cv2.LINE_8, SUBPIXEL)
 
     if texel < 2.5:
         stripe(0.0, road.width_m + 2.4, 0.0, length, road.colour * np.array([0.72, 0.92, 0.9], np.float32))
@@ -143,10 +144,13 @@ def _shade(
     dark = np.zeros((size, size), np.uint8)
     if texel > 4.0:
         return dark
-    extent = texel * size
-    for shadow in shadows:
-        if not _reaches(shadow.points_m, (origin[0] + extent / 2, origin[1] + extent / 2), extent / 2):
-            continue
+    if not shadows:
+        return dark
+    far = np.array(origin) + texel * size
+    low = np.array([shadow.points_m.min(axis=0) for shadow in shadows])
+    high = np.array([shadow.points_m.max(axis=0) for shadow in shadows])
+    for k in np.flatnonzero(((low < far) & (high > np.array(origin))).all(axis=1)):
+        shadow = shadows[k]
         points = _texels(shadow.points_m, origin, texel)
         if shadow.width_m == 0.0:
             level = (int(255 * shadow.depth),)
@@ -180,7 +184,8 @@ def look_down(
     along = across * np.minimum(distance / height_m, np.float32(400.0))
     footprint = np.sqrt(across * along)
     sample, rows = _through_maps(maps, x, y, footprint)
-    colour = sample[..., :3] * _grain(x, y, footprint, land.seed)
+    rough = 1.0 - 0.65 * np.clip(rows * np.float32(1 / 15.0) - np.float32(7.0), 0.0, 1.0)  # pavement is smooth
+    colour = sample[..., :3] * (1.0 + rough[..., None] * _grain(x, y, footprint, land.seed))
     if land.style.rows:
         colour *= _crop_rows(land, rows, x, y, along)[..., None]
     shade = sample[..., 3:] * np.float32(1 / 255.0)
@@ -224,9 +229,9 @@ def _crop_rows(
     along_m: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Factor (H, W) around 1: a wave across each field with rows, gone where a pixel holds half a period."""
-    fade = np.clip(1.4 - along_m * np.float32(3.2 / land.row_period_m), 0.0, 1.0) * np.float32(1 / 500.0)
+    fade = np.clip(1.4 - along_m * np.float32(3.2 / land.row_period_m), 0.0, 1.0) * np.float32(1 / ROW_LEVELS)
     factor = np.ones(x.shape, np.float32)
-    for k, strength in enumerate((np.maximum(rows, 0.0), np.maximum(-rows, 0.0))):
+    for k, strength in enumerate((np.where(rows < 100.0, np.maximum(rows, 0.0), np.float32(0.0)), np.maximum(-rows, 0.0))):
         if strength.any():
             offset = x * np.float32(land.axes[k, 0]) + y * np.float32(land.axes[k, 1])
             factor += np.sin(offset * np.float32(2.0 * math.pi / land.row_period_m)) * strength * fade
@@ -236,17 +241,17 @@ def _crop_rows(
 def _grain(
     x: NDArray[np.float32], y: NDArray[np.float32], footprint: NDArray[np.float32], seed: int
 ) -> NDArray[np.float32]:
-    """Factors (H, W, 3) around 1: patches of growth that turn towards yellow, tufts, blades."""
+    """Changes (H, W, 3) around 0: patches of growth that turn towards yellow, tufts, blades."""
     shift = np.float32(seed % 997)
-    factor = np.ones((*x.shape, 3), np.float32)
+    change = np.zeros((*x.shape, 3), np.float32)
     for texel_m, texture, amount, hue in GRAIN:
         weight = np.clip(1.5 - footprint * np.float32(0.5 / texel_m), 0.0, 1.0)
         if not weight.any():
             continue
         wave = look_up(fractal(5, 512, texture), x / np.float32(texel_m) + shift, y / np.float32(texel_m) - shift)
         wave = (wave - 0.5) * weight
-        factor += wave[..., None] * np.array([amount * (1 - hue), amount, amount * (1 + hue)], np.float32)
-    return factor
+        change += wave[..., None] * np.array([amount * (1 - hue), amount, amount * (1 + hue)], np.float32)
+    return change
 
 
 def _texels(points_m: NDArray[np.float64], origin: tuple[float, float], texel: float) -> NDArray[np.int32]:

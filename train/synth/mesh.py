@@ -42,7 +42,7 @@ class MeshBuilder:
     """Collects parts and hands out one `Mesh`."""
 
     rods: list[tuple[Vector, Vector, float, float, Vector]] = field(default_factory=list)
-    facets: list[tuple[Vector, Vector, Vector, Vector]] = field(default_factory=list)
+    facets: list[tuple[Vector, Vector, Vector, Vector]] = field(default_factory=list)  # (n, 4, 3) and (n, 3)s
 
     def rod(self, start: Vector, end: Vector, radius: float, colour: Vector, end_radius: float | None = None) -> None:
         """A round bar from `start` to `end`."""
@@ -60,7 +60,13 @@ class MeshBuilder:
         normal /= max(float(np.sqrt(normal @ normal)), 1e-9)
         if normal @ outward < 0:
             normal = -normal
-        self.facets.append((corners, normal, corners.mean(axis=0) if anchor is None else anchor, colour))
+        middle = corners.sum(axis=0) / 4 if anchor is None else anchor
+        self.facets.append((corners[None], normal[None], middle[None], colour[None]))
+
+    def decals(self, corners: Vector, colour: Vector, normal: Vector, anchor: Vector) -> None:
+        """Many quads (n, 4, 3) on one wall: same unit normal, drawn after the facet added before with `anchor`."""
+        shape = (len(corners), 3)
+        self.facets.append((corners, *(np.broadcast_to(v, shape) for v in (normal, anchor, colour))))
 
     def box(self, centre: Vector, axes: Vector, size: tuple[float, float, float], colour: Vector) -> None:
         """A cuboid with side lengths `size` along the unit rows of `axes` (3, 3)."""
@@ -92,16 +98,20 @@ class MeshBuilder:
 
     def build(self) -> Mesh:
         """The arrays of everything added so far."""
-        rods, facets = self.rods, self.facets
+        rods = self.rods
+        empty = (np.zeros((0, 4, 3)), *(np.zeros((0, 3)) for _ in range(3)))
+        corners, normals, anchors, colours = (
+            np.concatenate(parts).astype(np.float64) for parts in zip(empty, *self.facets, strict=True)
+        )
         return Mesh(
             starts=np.array([r[0] for r in rods], np.float64).reshape(-1, 3),
             ends=np.array([r[1] for r in rods], np.float64).reshape(-1, 3),
             radii=np.array([r[2:4] for r in rods], np.float64).reshape(-1, 2),
             rod_colours=np.array([r[4] for r in rods], np.float64).reshape(-1, 3),
-            corners=np.array([f[0] for f in facets], np.float64).reshape(-1, 4, 3),
-            normals=np.array([f[1] for f in facets], np.float64).reshape(-1, 3),
-            anchors=np.array([f[2] for f in facets], np.float64).reshape(-1, 3),
-            facet_colours=np.array([f[3] for f in facets], np.float64).reshape(-1, 3),
+            corners=corners,
+            normals=normals,
+            anchors=anchors,
+            facet_colours=colours,
         )
 
 

@@ -101,6 +101,10 @@ def _built(rng: np.random.Generator, land: Land, around: Around) -> list[Thing]:
     if rng.random() < (0.7 if land.kind == "industry" else 0.12):
         place = around.place(rng, 40.0, 300.0)
         kept.append(_thing(buildings.chimney(np.array([*place, 0.0]), rng), place))
+    for chance, make in ((0.12, buildings.turbine), (0.12, buildings.lamp_mast)):
+        if rng.random() < chance:
+            place = around.place(rng, 60.0, 450.0)
+            kept.append(_thing(make(np.array([*place, 0.0]), float(rng.uniform(0.0, 6.3)), rng), place))
     if rng.random() < 0.25:
         place = around.place(rng, 40.0, 250.0)
         kept.append(_thing(buildings.silo(np.array([*place, 0.0]), rng), place))
@@ -114,6 +118,21 @@ def _built(rng: np.random.Generator, land: Land, around: Around) -> list[Thing]:
             kept.append(_thing(mesh, mesh.points()[:, :2].mean(axis=0)))
     kept += _traffic(rng, land)
     return kept
+
+
+def lookalike(rng: np.random.Generator, land: Land) -> Thing:
+    """Something upright that is no cell tower, at the place where one would stand."""
+    turn = float(rng.uniform(0.0, 2.0 * math.pi))
+    foot = np.zeros(3)
+    mesh = (
+        lambda: buildings.chimney(foot, rng),
+        lambda: buildings.lamp_mast(foot, turn, rng),
+        lambda: buildings.turbine(foot, turn, rng),
+        lambda: buildings.silo(foot, rng),
+        lambda: buildings.block(foot, math.atan2(land.axes[0, 1], land.axes[0, 0]), rng),
+        lambda: buildings.pole(foot, turn, rng),
+    )[int(rng.integers(6))]()
+    return _thing(mesh, np.zeros(2))
 
 
 def _streets(rng: np.random.Generator, land: Land) -> list[Thing]:
@@ -211,8 +230,7 @@ def _on_road(foot: NDArray[np.float64], land: Land, radius: float = 1.0) -> bool
 def shadows(scenery: Scenery, tower: Mesh | None, weather: Weather) -> list[Shadow]:
     """Everything that keeps the sun off the ground."""
     if weather.sunlit < 0.05:
-        found = [Shadow(tree.foot_m + (crown_outline(tree, np.array([0.0, 0.0, 1.0])) - tree.foot_m), 0.0, 0.4) for tree in scenery.trees]
-        return found
+        return [Shadow(crown_outline(tree, np.array([0.0, 0.0, 1.0])), 0.0, 0.4) for tree in scenery.trees]
     strength = 0.4 + 0.6 * weather.sunlit
     found = [Shadow(crown_outline(tree, weather.to_sun), 0.0, 0.85 * strength) for tree in scenery.trees]
     slope = weather.to_sun[:2] / max(float(weather.to_sun[2]), 0.12)

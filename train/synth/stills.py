@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from train.synth.ground import TEXEL_M
 from train.synth.land import random_land
 from train.synth.mast import build_tower, random_plan
 from train.synth.scene import Box, Scene, lay_out
-from train.synth.scenery import CLEAR_M, Around, random_scenery
+from train.synth.scenery import CLEAR_M, Around, lookalike, random_scenery
 from train.synth.sensor import expose, random_sensor
 from train.synth.viewpoints import random_view
 from train.synth.weather import random_weather
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from train.synth.camera import Camera
 
 MAP_TEXELS = 768
+LEAST_HEIGHT = 0.12  # of the picture: a tower hidden more than that is drawn anew
+ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,28 @@ class Still:
 
 def render_still(seed: tuple[int, ...], size: tuple[int, int], *, tower: bool) -> Still:
     """The photo of `seed`; with `tower=False` drawn by the same rules around a mast that is not there."""
-    scene, camera, rng = still_scene(seed, size, tower=tower)
-    picture = scene.render(camera)
+    for attempt in range(ATTEMPTS):
+        scene, camera, rng = still_scene((*seed, attempt), size, tower=tower)
+        picture = scene.render(camera)
+        if not tower or (picture.box is not None and picture.box[3] - picture.box[1] >= LEAST_HEIGHT * size[1]):
+            break
     sensor = random_sensor(rng, size[0] / 640.0)
     return Still(expose(picture.image, sensor, rng), picture.box)
 
 
-def still_scene(seed: tuple[int, ...], size: tuple[int, int], *, tower: bool) -> tuple[Scene, Camera, np.random.Generator]:
+def still_scene(
+    seed: tuple[int, ...], size: tuple[int, int], *, tower: bool
+) -> tuple[Scene, Camera, np.random.Generator]:
     """World, viewpoint and the generator that goes on to drive the camera's faults."""
     rng = np.random.default_rng(seed)
-    fenced = bool(rng.random() < (0.5 if tower else 0.25))
+    fenced = bool(rng.random() < (0.5 if tower else 0.2))
     weather, land, plan = random_weather(rng), random_land(rng, pad=fenced), random_plan(rng)
     mesh = build_tower(plan, rng)
     camera = random_view(rng, plan.height_m, size)
-    scenery = random_scenery(rng, land, Around(math.atan2(-camera.position_m[1], -camera.position_m[0])), _free_view(rng, camera, tower))
+    ahead = math.atan2(-camera.position_m[1], -camera.position_m[0])
+    scenery = random_scenery(rng, land, Around(ahead), _free_view(rng, camera, tower))
+    if not tower and not fenced and rng.random() < 0.5:
+        scenery = replace(scenery, things=(*scenery.things, lookalike(rng, land)))
     compound = buildings.compound(np.zeros(3), float(rng.uniform(0.0, 6.3)), rng) if fenced else None
     relief = float(rng.uniform(0.01, 0.12)) if rng.random() < 0.6 else 0.0
     shown = mesh if tower else None

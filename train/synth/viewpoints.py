@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from train.synth.camera import Camera, aimed
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 STEEPEST = 0.7  # slope of the line of sight to the middle of the mast
@@ -62,7 +58,8 @@ def _distance(mast_height_m: float, altitude_m: float, wanted_px: float, focal_p
 
 
 def _span_px(mast_height_m: float, altitude_m: float, distance_m: float, focal_px: float) -> float:
-    eye = np.array([0.0, -distance_m, altitude_m])
-    camera = aimed(eye, np.array([0.0, 0.0, mast_height_m / 2]), (0.0, 0.0), focal_px=focal_px, size=(1, 1))
-    ends: NDArray[np.float64] = camera.project(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, mast_height_m]]))[0]
-    return float(np.hypot(*(ends[1] - ends[0])))
+    """Height of a mast in pixels for a level-rolled camera aimed at its middle."""
+    top, middle, foot = (math.atan2(z - altitude_m, distance_m) for z in (mast_height_m, mast_height_m / 2, 0.0))
+    if max(top - middle, middle - foot) > 1.4:
+        return math.inf
+    return focal_px * (math.tan(top - middle) + math.tan(middle - foot))
