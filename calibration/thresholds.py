@@ -1,0 +1,75 @@
+"""The two thresholds of a model file, chosen on val: where to cut the map, and when to say "in view".
+
+accuracy per threshold ──smooth, centre of the plateau──▶ decision threshold
+presence scores of positives and negatives ──▶ presence threshold
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+SMOOTHING = 0.1  # width of the averaging window, as a share of the threshold range
+PLATEAU = 1.0  # percentage points below the smoothed best that still count as its plateau
+UNSEEN_MARGIN = 0.5  # without negatives: this share of the weakest usual positive's score
+WEAK_POSITIVE = 0.05  # quantile of the positives' scores that is the weakest usual one
+
+
+def choose_threshold(percent: ArrayLike, thresholds: ArrayLike) -> float:
+    """The centre of the plateau around the best smoothed accuracy.
+
+    The bare maximum of a val curve of some dozen photos is noise; the middle of the widest good stretch
+    moves less between checkpoints and costs less on new photos.
+
+    Args:
+        percent: (t,) accuracy in percent per threshold. thresholds: (t,) ascending.
+
+    Returns:
+        One of `thresholds`. For a curve that is 0 everywhere, the middle one.
+    """
+    curve, at = np.asarray(percent, np.float64), np.asarray(thresholds, np.float64)
+    if curve.shape != at.shape or curve.ndim != 1 or curve.size == 0:
+        raise ValueError(f"expected two equal rows, got shapes {curve.shape} and {at.shape}")
+    half = max(0, round(SMOOTHING * curve.size / 2))
+    padded = np.pad(curve, half, mode="edge")
+    smooth = np.convolve(padded, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
+    best = int(smooth.argmax())
+    good = smooth >= smooth[best] - PLATEAU
+    left = right = best
+    while left > 0 and good[left - 1]:
+        left -= 1
+    while right + 1 < curve.size and good[right + 1]:
+        right += 1
+    return float(at[(left + right) // 2])
+
+
+def choose_presence_threshold(positive: ArrayLike, negative: ArrayLike) -> float:
+    """The presence score from which on the asset counts as in view.
+
+    With negatives: the cut with the best mean of hit rate and correct-rejection rate, in the middle of
+    the gap it falls into (of equally good cuts, the one in the widest gap). Without negatives nothing tells
+    how warm an empty scene gets: half of what the weakest usual positive (5 % quantile) reaches.
+
+    Args:
+        positive, negative: presence scores in [0, 1] of val photos with and without the asset.
+
+    Returns:
+        Threshold in [0, 1]; 0 when there are no positives either.
+    """
+    p, n = np.sort(np.asarray(positive, np.float64)), np.sort(np.asarray(negative, np.float64))
+    if p.size == 0:
+        return 0.0
+    if n.size == 0:
+        return float(UNSEEN_MARGIN * np.quantile(p, WEAK_POSITIVE))
+    scores = np.unique(np.concatenate([[0.0], p, n, [1.0]]))
+    cuts = (scores[:-1] + scores[1:]) / 2
+    hits = 1 - np.searchsorted(p, cuts) / p.size
+    rejected = np.searchsorted(n, cuts) / n.size
+    balanced = (hits + rejected) / 2
+    best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
+    widest = best[int((scores[best + 1] - scores[best]).argmax())]
+    return float(cuts[widest])
