@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from edge_runtime.errors import ModelError, TrainingError
 
@@ -23,31 +24,30 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -
     Raises:
         TrainingError: the disk is full or the folder cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, {"json": json.dumps(meta)}
-        )
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        raise TrainingError(
-            f"{path}: cannot be written ({error}); the previous one is kept. "
-            "Free some space and go on with --resume"
-        ) from error
+    packed = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"json": json.dumps(meta)})
+    _replace(path, packed)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically. Raises TrainingError as `save_tensors`."""
+    _replace(path, text.encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise TrainingError(f"{path}: cannot be written ({error}); the previous one is kept") from error
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        kept = "; the one from before is kept" if path.exists() else ""
+        raise TrainingError(
+            f"{path}: cannot be written ({error.strerror or error}){kept}. Make room and --resume"
+        ) from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -71,6 +71,8 @@ class SstLinear(nn.Module):
         super().__init__()
         self._sst = [sst]  # in a list: the transformer is not part of this module's weights
         self.head = nn.Linear(sst.features, classes)
+        self.feature_mean: Tensor
+        self.feature_std: Tensor
         self.register_buffer("feature_mean", torch.zeros(sst.features))
         self.register_buffer("feature_std", torch.ones(sst.features))
 
@@ -88,7 +90,9 @@ class SstLinear(nn.Module):
         return logits
 
 
-def build_classifier(config: TrainConfig, classes: int, sst: SelfSupervisedTransformer | None) -> Classifier:
+def build_classifier(
+    config: TrainConfig, classes: int, sst: SelfSupervisedTransformer | None, *, pretrained: bool = True
+) -> Classifier:
     """An untrained head on pretrained features, as configured."""
     if config.classifier.kind == "linear":
         if sst is None:
@@ -97,6 +101,7 @@ def build_classifier(config: TrainConfig, classes: int, sst: SelfSupervisedTrans
     own = config.classifier.encoder in ("", config.localizer.encoder)
     name = config.classifier.encoder or config.localizer.encoder
     weights = config.localizer.encoder_weights if own else ""
+    weights = weights if pretrained else "none"
     net: Any = create_timm(name, weights, "encoder", num_classes=classes)
     cfg = net.pretrained_cfg
     return Classifier(net, cfg["mean"], cfg["std"], config.classifier.size)
@@ -112,7 +117,7 @@ def load_classifier(
 ) -> tuple[Classifier, dict[str, Any]]:
     """Read one back, frozen. Raises ModelError when it does not fit the configuration."""
     tensors, meta = load_tensors(path)
-    classifier = build_classifier(config, classes, sst)
+    classifier = build_classifier(config, classes, sst, pretrained=False)
     try:
         classifier.load_state_dict(tensors)
     except RuntimeError as error:

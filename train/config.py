@@ -1,6 +1,6 @@
 """Every setting of a training run, as frozen dataclasses; read from and written to `config.toml`.
 
-preset ──overridden by──▶ --config file.toml / --set section.key=value / flags ──▶ TrainConfig ──▶ RUN/config.toml
+preset ──overridden by──▶ flags, --set section.key=value, --config ──▶ TrainConfig ──▶ RUN/config.toml
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class SstConfig:
     weights: str = ""  # local .safetensors; empty: timm downloads
     size: int = 448  # input side, px
     heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper)
+    clip_quantile: float = 0.95  # of each map, cut off before scaling to 1; 1.0: scale by the maximum (paper)
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class TrainConfig:
     preset: str = "edge"
     seed: int = 0
     select: str = "auto"  # "boxes", "proposals" or "auto": boxes when val has them
+    negative_class: str = ""  # class without any object; empty: the one named "background", if any
     sst: SstConfig = field(default_factory=SstConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
@@ -135,6 +137,7 @@ class TrainConfig:
 
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
+    "preset": ("edge", "paper"),
     "select": ("auto", "boxes", "proposals"),
     "sst.heads": ("all", "first4"),
     "classifier.kind": ("cnn", "linear"),
@@ -149,6 +152,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 PAPER: Mapping[str, Any] = {
     "sst.heads": "first4",
     "sst.size": 224,
+    "sst.clip_quantile": 1.0,
     "proposals.min_area": 0.5,
     "sampling.bg_pool": "none",
     "losses.crf_scale": 1.0,
@@ -225,6 +229,14 @@ def to_toml(config: TrainConfig) -> str:
     return tomli_w.dumps(dataclasses.asdict(config))
 
 
+def read_run_config(run_dir: Path) -> TrainConfig:
+    """The configuration of a run. Raises UsageError when the folder holds none."""
+    path = run_dir / "config.toml"
+    if not path.is_file():
+        raise UsageError(f"{run_dir} holds no run of `dips-edge train`: no config.toml in it")
+    return read_toml(path)
+
+
 def read_toml(path: Path) -> TrainConfig:
     """Read a `config.toml` back. Raises UsageError naming the file when it is not one of ours."""
     try:
@@ -237,4 +249,7 @@ def read_toml(path: Path) -> TrainConfig:
             changes |= {f"{key}.{name}": item for name, item in value.items()}
         else:
             changes[key] = value
-    return override(TrainConfig(), changes)
+    try:
+        return override(TrainConfig(), changes)
+    except UsageError as error:
+        raise UsageError(f"{path}: not written by this version of `dips-edge train`: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,8 +13,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from edge_runtime.errors import TrainingError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 T = TypeVar("T")
 PATIENCE = datetime.timedelta(hours=12)  # a harvest on rank 0 may take long while others wait
@@ -21,11 +24,15 @@ PATIENCE = datetime.timedelta(hours=12)  # a harvest on rank 0 may take long whi
 
 @dataclass(frozen=True)
 class World:
-    """This process among `size` (torchrun's RANK and WORLD_SIZE); `local_rank` picks the GPU."""
+    """This process among `size` (torchrun's RANK and WORLD_SIZE).
+
+    `local_rank` picks the GPU; `local_size` processes share this machine's cores.
+    """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
 
     @property
     def main(self) -> bool:
@@ -37,9 +44,19 @@ class World:
         return list(items[self.rank :: self.size])
 
     def barrier(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has come here. Raises TrainingError when one of them has ended."""
         if self.size > 1:
-            dist.barrier()
+            with _peers_needed():
+                dist.barrier()
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Rank 0 does the block before all others do: what it writes there, they find."""
+        if not self.main:
+            self.barrier()
+        yield
+        if self.main:
+            self.barrier()
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Average gradients over processes."""
@@ -50,8 +67,17 @@ class World:
         if self.size == 1:
             return value
         total = value.detach().float().clone()
-        dist.all_reduce(total)
+        with _peers_needed():
+            dist.all_reduce(total)
         return total / self.size
+
+
+@contextmanager
+def _peers_needed() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # gloo and NCCL raise it when the other side is gone
+        raise TrainingError("another process of this run has stopped; its own message says why") from error
 
 
 def join_world(device_type: str) -> World:
@@ -63,7 +89,8 @@ def join_world(device_type: str) -> World:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if device_type == "cuda":
         torch.cuda.set_device(local)
-    return World(dist.get_rank(), dist.get_world_size(), local)
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return World(dist.get_rank(), dist.get_world_size(), local, local_size)
 
 
 def leave_world(world: World) -> None:

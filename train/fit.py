@@ -1,4 +1,4 @@
-"""Fit the localizer: views and proposals in, seeds drawn, three losses, one optimiser step; resumable anywhere.
+"""Fit the localizer: views and proposals in, seeds drawn, three losses, one optimiser step.
 
 photo + proposal ──view──▶ seeds ──┐
                 └─────────▶ U-Net ─┴▶ CPA + CLS + CRF + class head ──▶ step ──▶ last.safetensors
@@ -21,7 +21,7 @@ from train.crf import normalised_crf_loss
 from train.imageio import read_image_bgr
 from train.losses import classifier_loss, partial_cross_entropy
 from train.sampling import IGNORE, SeedInputs, box_masks, sample_seeds
-from train.tensors import autocast, normalise, stack_images
+from train.tensors import autocast, normalise, speed_up_training, stack_images
 from train.views import draw_view, render, rng_for, sampling_theta, transform_boxes
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Fitter:
         world: World,
     ) -> None:
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        speed_up_training(self.model, device)
+        speed_up_training(classifier, device)
         self._wrapped = world.wrap(self.model)
         self._classifier = classifier.to(device)
         self._negative, self._config, self._device, self._world = negative, config, device, world
@@ -105,7 +107,9 @@ class Fitter:
         self._optimizer = _optimizer(self.model, config)
         self._base_lr = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
-        self._ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()} if config.optim.ema else {}
+        self._ema = (
+            {k: v.detach().clone() for k, v in self.model.state_dict().items()} if config.optim.ema else {}
+        )
         self.seconds: dict[str, float] = {}
 
     def step(self, items: Sequence[Item], epoch: int, index: int) -> dict[str, float]:
@@ -118,7 +122,11 @@ class Fitter:
             Loss values by name and the learning rate; NaN never: raises TrainingError upstream.
         """
         at = epoch * self._steps_per_epoch + index
-        seed = int(np.random.SeedSequence([self._config.seed, STEP_STREAM, at, self._world.rank]).generate_state(1)[0])
+        seed = int(
+            np.random.SeedSequence([self._config.seed, STEP_STREAM, at, self._world.rank]).generate_state(1)[
+                0
+            ]
+        )
         torch.manual_seed(seed)
         for group, base in zip(self._optimizer.param_groups, self._base_lr, strict=True):
             group["lr"] = base * self.lr_factor(at)
@@ -126,7 +134,7 @@ class Fitter:
         losses = self._losses(items, epoch, index, seed)
         with self._timed("backward"):
             self._optimizer.zero_grad()
-            self._scaler.scale(losses["total"]).backward()
+            self._scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
             self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._config.optim.clip)
             self._scaler.step(self._optimizer)
@@ -164,7 +172,9 @@ class Fitter:
                 losses["cls"] = self._cls(rgb, map_logits, targets, positive)
             total = total + weights.cls * losses["cls"]
         with torch.no_grad():
-            losses["area"] = map_logits[positive].softmax(1)[:, 1].mean() if bool(positive.any()) else total * 0
+            losses["area"] = (
+                map_logits[positive].softmax(1)[:, 1].mean() if bool(positive.any()) else total * 0
+            )
         return losses | {"total": total}
 
     def _cls(self, rgb: Tensor, map_logits: Tensor, targets: Tensor, positive: Tensor) -> Tensor:
@@ -178,7 +188,9 @@ class Fitter:
         maps = torch.from_numpy(np.stack([item.attention for item in items]))[:, None].to(device)
         theta = torch.from_numpy(np.stack([item.theta for item in items])).to(device)
         grid = F.affine_grid(theta, [len(items), 1, side, side], align_corners=False)
-        attention = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
+        attention = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)[
+            :, 0
+        ]
         kept = torch.from_numpy(np.stack([item.kept for item in items])).to(device)
         inputs = SeedInputs(
             attention=attention,
@@ -235,7 +247,9 @@ class Fitter:
         packed = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": slots, "param_groups": packed["param_groups"]})
         if "scaler.scale" in tensors and self._scaler.is_enabled():
-            self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": float(tensors["scaler.scale"])})
+            self._scaler.load_state_dict(
+                self._scaler.state_dict() | {"scale": float(tensors["scaler.scale"])}
+            )
 
     def _timed(self, name: str) -> _Timer:
         return _Timer(self.seconds, name)

@@ -12,11 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from edge_runtime.errors import DatasetError, ModelError, TrainingError
 from edge_runtime.preprocess import resize_frame
@@ -28,7 +26,8 @@ from train.proposals import Proposal, find_boxes, select
 from train.tensors import stack_images
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -46,7 +45,9 @@ _log = logging.getLogger(__name__)
 class AttentionStore:
     """Memory-mapped attention and features of a list of photos, addressed by position in it."""
 
-    def __init__(self, run_dir: Path, images: Sequence[Image], shape: tuple[int, int, int], features: int) -> None:
+    def __init__(
+        self, run_dir: Path, images: Sequence[Image], shape: tuple[int, int, int], features: int
+    ) -> None:
         """Open what is there, or start anew.
 
         Raises:
@@ -54,8 +55,12 @@ class AttentionStore:
             TrainingError: no space on the disk.
         """
         n = len(images)
-        listing = "\n".join(image.image_id for image in images)
-        about = {"photos": hashlib.sha256(listing.encode()).hexdigest(), "shape": [n, *shape], "features": features}
+        about = {
+            "photos": _digest(image.image_id for image in images),
+            "labels": _digest(str(image.label) for image in images),
+            "shape": [n, *shape],
+            "features": features,
+        }
         self._check_or_write(run_dir / "attention.json", about)
         self.maps = _open(run_dir / "attention.f16", np.float16, (n, *shape))
         self.features = _open(run_dir / "features.f16", np.float16, (n, features))
@@ -70,7 +75,7 @@ class AttentionStore:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ModelError(f"{path}: damaged ({error}); delete attention.* to harvest again") from error
-        if found != about:
+        if about | found != about:
             raise ModelError(
                 f"{path}: harvested for other photos or another transformer; "
                 "the data set changed since this run began. Start a new run with another --out"
@@ -86,6 +91,10 @@ class AttentionStore:
         """Hand everything to the disk."""
         for part in (self.maps, self.features, self.done):
             part.flush()
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _open(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
@@ -109,19 +118,17 @@ def harvest_attention(
     def load(_epoch: int, index: int) -> tuple[int, NDArray[np.uint8]]:
         return index, resize_frame(read_image_bgr(images[index].path), side, side)
 
-    loader = PhotoLoader(load, workers)
     batches = [todo[i : i + BATCH] for i in range(0, len(todo), BATCH)]
-    with Progress("attention", len(batches), world.main) as progress:
+    with PhotoLoader(load, workers) as loader, Progress("attention", len(batches), world.main) as progress:
         for batch in loader.tolerant(0, batches):
             if batch:
                 maps, features = sst(stack_images([image for _, image in batch]))
                 for (index, _), m, f in zip(batch, maps.cpu().numpy(), features.cpu().numpy(), strict=True):
                     store.put(index, m, f)
+            for index in loader.skipped:
+                store.done[index] = UNREADABLE
             progress.step()
-    for index in loader.skipped:
-        store.done[index] = UNREADABLE
     store.flush()
-    loader.close()
 
 
 def harvest_proposals(
@@ -168,13 +175,13 @@ def _score(
     except DatasetError as error:
         _log.warning("skipped: %s", error)
         return []
-    return select(
-        photo, boxes, lambda shown: classifier.probabilities(shown)[:, image.label].numpy(), config
-    )
+    return select(photo, boxes, lambda shown: classifier.probabilities(shown)[:, image.label].numpy(), config)
 
 
 def _line(image_id: str, proposals: Sequence[Proposal]) -> str:
-    rows = [[*(round(v, 6) for v in p.box), p.map_index, round(p.level, 6), round(p.score, 6)] for p in proposals]
+    rows = [
+        [*(round(v, 6) for v in p.box), p.map_index, round(p.level, 6), round(p.score, 6)] for p in proposals
+    ]
     return json.dumps({"id": image_id, "boxes": rows})
 
 
@@ -194,7 +201,8 @@ def read_proposals(path: Path) -> dict[str, list[Proposal]]:
                 break
             whole += len(raw)
             known[entry["id"]] = [
-                Proposal((b[0], b[1], b[2], b[3]), int(b[4]), float(b[5]), float(b[6])) for b in entry["boxes"]
+                Proposal((b[0], b[1], b[2], b[3]), int(b[4]), float(b[5]), float(b[6]))
+                for b in entry["boxes"]
             ]
     if whole != path.stat().st_size:
         with path.open("rb+") as file:
@@ -227,8 +235,3 @@ def proposal_recall(
         return {}
     most = max(len(row) for row in hits)
     return {f"top{k}": 100.0 * float(np.mean([any(row[:k]) for row in hits])) for k in range(1, most + 1)}
-
-
-def attention_on(device: torch.device, maps: Sequence[NDArray[np.float16]]) -> torch.Tensor:
-    """Selected maps of a batch as (N, rows, columns) float32."""
-    return torch.from_numpy(np.stack([np.asarray(m, np.float32) for m in maps])).to(device)

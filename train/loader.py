@@ -44,7 +44,9 @@ def epoch_batches(
 
 
 class PhotoLoader(Generic[T]):
-    """Runs `load(index)` for each photo of each batch in threads, ahead of the consumer.
+    """Runs `load(epoch, index)` for each photo of each batch in threads, ahead of the consumer.
+
+    A context manager: on leaving it, what was not yet begun is dropped.
 
     Attributes:
         skipped: message by photo index, for photos that could not be decoded.
@@ -64,10 +66,8 @@ class PhotoLoader(Generic[T]):
         """
         for loaded in self.tolerant(epoch, batches):
             if not loaded:
-                raise TrainingError(
-                    "not one photo of a whole batch could be read; the last one: "
-                    f"{next(reversed(self.skipped.values()))}"
-                )
+                last = next(reversed(self.skipped.values()), "it has no photos")
+                raise TrainingError(f"not one photo of a whole batch could be read; the last one: {last}")
             yield loaded
 
     def tolerant(self, epoch: int, batches: Sequence[Sequence[int]]) -> Iterator[list[T]]:
@@ -90,6 +90,8 @@ class PhotoLoader(Generic[T]):
                 _log.warning("skipped: %s (%d so far)", error, len(self.skipped))
             return None
 
-    def close(self) -> None:
-        """Stop the threads."""
+    def __enter__(self) -> PhotoLoader[T]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -45,7 +45,8 @@ class Localizer(nn.Module):
             )
         except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
             raise UsageError(
-                f"encoder {config.encoder!r} cannot carry a U-Net of depth {len(config.decoder)}: {first_line(error)}"
+                f"encoder {config.encoder!r} cannot carry a U-Net of depth {len(config.decoder)}: "
+                f"{first_line(error)}"
             ) from error
         self.class_head = nn.Sequential(
             nn.Dropout(0.2), nn.Linear(self.unet.encoder.out_channels[-1], classes)

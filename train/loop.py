@@ -1,6 +1,7 @@
 """The epochs of the localizer: batches, a look at val, best and last checkpoints, events, resume.
 
-RUN/last.safetensors       full state (weights, optimiser, position, history), written every two minutes
+RUN/last.safetensors       full state (weights, optimiser, position, history), written every two minutes;
+                           holds nothing that depends on the clock, so equal runs give equal bytes
 RUN/localizer.safetensors  the weights of the epoch that val liked best
 RUN/events/                TensorBoard
 """
@@ -13,6 +14,7 @@ import logging
 import math
 import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +23,16 @@ import torch
 from edge_runtime.errors import TrainingError
 from train.checkpoint import load_tensors, save_tensors
 from train.fit import Fitter, ViewSource
+from train.harvest import DONE
 from train.loader import PhotoLoader, epoch_batches
 from train.localizer import FILES, Localizer, build_localizer
 from train.progress import Progress
 from train.validate import Glance, glance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from train.classifier import Classifier
-    from train.fit import Item
     from train.harvest import AttentionStore
     from train.proposals import Proposal
     from train.run import Run
@@ -41,7 +43,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training went: `history` has one dict per epoch; `selection` says what chose the best epoch."""
+    """How training went.
+
+    `history`: one dict per epoch. `selection`: what chose the best epoch. `skipped`: ids of train and val
+    photos that could not be read (by this process).
+    """
 
     history: list[dict[str, Any]]
     selection: str
@@ -59,7 +65,7 @@ class _Position:
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     best_score: float = -1.0
     best_epoch: int = 0
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    skipped: list[str] = dataclasses.field(default_factory=list)
 
 
 def fit_localizer(
@@ -88,30 +94,31 @@ class _Loop:
         self._images = run.dataset.splits["train"]
         count = len(self._images)
         self._val_proposals = proposals[count:]
-        self._labels = [image.label for image in self._images]
+        self._usable = [i for i in range(count) if store.done[i] == DONE]
+        photos = [*self._images, *run.dataset.splits["val"]]
+        self._unreadable = [image.image_id for i, image in enumerate(photos) if store.done[i] != DONE]
         self._steps = len(self._batches(0))
         torch.manual_seed(config.seed)
-        model = build_localizer(config.localizer, len(run.dataset.classes))
+        resumes = (run.out / FILES["last"]).exists()
+        model = (Localizer if resumes else build_localizer)(config.localizer, len(run.dataset.classes))
         self._fitter = Fitter(
             model, classifier, run.dataset.negative, config, self._steps, run.device, run.world
         )
         self._judged = copy.deepcopy(model)
-        self._loader = PhotoLoader(ViewSource(self._images, store.maps, proposals[:count], config), run.workers)
+        self._loader = PhotoLoader(
+            ViewSource(self._images, store.maps, proposals[:count], config), run.workers
+        )
         self._by_boxes = run.dataset.has_boxes("val") and config.select != "proposals"
         self._at = _Position()
         self._saved = time.monotonic()
 
     def run(self) -> Outcome:
         self._resume()
-        events = self._events() if self._run.world.main else None
-        while self._at.epoch < self._run.config.optim.epochs:
-            self._epoch(events)
-        if events is not None:
-            events.close()
-        self._loader.close()
+        with self._loader, self._events() as events:
+            while self._at.epoch < self._run.config.optim.epochs:
+                self._epoch(events)
         at = self._at
-        self._run.seconds |= {f"localizer/{k}": round(v, 1) for k, v in at.seconds.items()}
-        return Outcome(at.history, self.selection, at.best_epoch, list(self._loader.skipped.values()))
+        return Outcome(at.history, self.selection, at.best_epoch, sorted({*self._unreadable, *at.skipped}))
 
     @property
     def selection(self) -> str:
@@ -119,8 +126,9 @@ class _Loop:
 
     def _batches(self, epoch: int) -> list[list[int]]:
         optim, seed = self._run.config.optim, self._run.config.seed
-        negative = self._run.dataset.negative
-        return epoch_batches(self._labels, negative, optim.negatives, optim.batch_size, seed, epoch)
+        labels, negative = [self._images[i].label for i in self._usable], self._run.dataset.negative
+        drawn = epoch_batches(labels, negative, optim.negatives, optim.batch_size, seed, epoch)
+        return [[self._usable[k] for k in batch] for batch in drawn]
 
     def _epoch(self, events: Any) -> None:
         at, world, config = self._at, self._run.world, self._run.config
@@ -132,6 +140,7 @@ class _Loop:
                 values = self._fitter.step(items, at.epoch, at.step)
                 self._check(values, batches[at.step])
                 at.step += 1
+                at.skipped = sorted({*at.skipped, *(self._images[i].image_id for i in self._loader.skipped)})
                 for name, value in values.items():
                     total = at.sums.setdefault(name, [0.0, 0.0])
                     total[0] += value
@@ -167,18 +176,21 @@ class _Loop:
             if name != "epoch" and value is not None:
                 events.add_scalar(name.replace("val_", "val/"), value, (at.epoch + 1) * self._steps)
         score = seen.boxes if self._by_boxes else seen.agreement
-        if score is not None and score > at.best_score or at.best_epoch == 0:
-            at.best_score, at.best_epoch = score if score is not None else -1.0, at.epoch + 1
+        if score is None or score > at.best_score:  # nothing to judge by: the latest epoch
+            at.best_score, at.best_epoch = -1.0 if score is None else score, at.epoch + 1
             self._save_best()
-        for name, spent in self._fitter.seconds.items():
-            at.seconds[name] = at.seconds.get(name, 0.0) + spent
-        at.seconds["val"] = at.seconds.get("val", 0.0) + time.perf_counter() - start
+        parts = self._fitter.seconds | {"val": time.perf_counter() - start}
+        run.spent({f"localizer/{name}": value for name, value in parts.items()})
         self._fitter.seconds.clear()
         shown = ", ".join(f"{k} {v:.3g}" for k, v in at.history[-1].items() if v is not None and k != "epoch")
         _log.info("epoch %d: %s%s", at.epoch + 1, shown, "  (best)" if at.best_epoch == at.epoch + 1 else "")
 
     def _save_best(self) -> None:
-        meta = {"classes": len(self._run.dataset.classes), "epoch": self._at.best_epoch, "selection": self.selection}
+        meta = {
+            "classes": len(self._run.dataset.classes),
+            "epoch": self._at.best_epoch,
+            "selection": self.selection,
+        }
         tensors = {f"model.{k}": v for k, v in self._judged.state_dict().items()}
         save_tensors(self._run.out / FILES["best"], tensors, meta)
 
@@ -197,14 +209,19 @@ class _Loop:
         if self._run.world.main:
             _log.info("resumed at epoch %d, step %d", self._at.epoch + 1, self._at.step)
 
-    def _events(self) -> Any:
+    @contextmanager
+    def _events(self) -> Iterator[Any]:
+        """TensorBoard's writer in the main process, None elsewhere."""
+        if not self._run.world.main:
+            yield None
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             from torch.utils.tensorboard import SummaryWriter
-        return SummaryWriter(str(self._run.out / "events"), purge_step=self._at.epoch * self._steps + 1)
+        purge = self._at.epoch * self._steps + 1
+        with SummaryWriter(str(self._run.out / "events"), purge_step=purge) as writer:
+            yield writer
 
 
 def _val_entries(seen: Glance) -> dict[str, float | None]:
     return {f"val_{name}": value for name, value in dataclasses.asdict(seen).items()}
-
-

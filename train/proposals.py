@@ -124,8 +124,6 @@ def select(
     if not proposals:
         return []
     scores = scorer(focus_images(image_bgr_u8, proposals))
-    scored = [
-        Proposal(p.box, p.map_index, p.level, float(s)) for p, s in zip(proposals, scores, strict=True)
-    ]
+    scored = [Proposal(p.box, p.map_index, p.level, float(s)) for p, s in zip(proposals, scores, strict=True)]
     scored.sort(key=lambda p: -p.score)
     return [p for p in scored if p.score >= config.min_score][: config.top_p]

@@ -68,8 +68,8 @@ class SelfSupervisedTransformer:
             images_rgb_u8: (N, 3, size, size) uint8.
 
         Returns:
-            attention (N, maps, rows, columns) float32, each map divided by its own maximum and
-            without NaN (an all-zero map stays zero); features (N, 4 * dim) float32.
+            attention (N, maps, rows, columns) float32 in [0, 1], see `scale_maps`, without NaN;
+            features (N, 4 * dim) float32.
         """
         x = normalise(images_rgb_u8.to(self.device), self.mean, self.std)
         with autocast(self.device):
@@ -79,8 +79,7 @@ class SelfSupervisedTransformer:
         heads = weights.float().reshape(n, -1, *self.grid)  # (N, heads, rows, columns)
         maps = torch.cat([heads.mean(1, keepdim=True), heads], dim=1)[:, : self.maps]
         maps = torch.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0)
-        maps = maps / maps.amax((2, 3), keepdim=True).clamp_min(1e-12)
-        return maps, features
+        return scale_maps(maps, self.config.clip_quantile), features
 
     def _cls_attention(self) -> Tensor:
         """softmax(q_cls k^T / sqrt(d)) over all tokens, patch columns only: (N, heads, patches)."""
@@ -93,4 +92,22 @@ class SelfSupervisedTransformer:
         q, k = attn.q_norm(qkv[:, :1, 0].transpose(1, 2)), attn.k_norm(qkv[:, :, 1].transpose(1, 2))
         scores = (q.float() * attn.scale) @ k.float().transpose(-2, -1)  # (N, heads, 1, tokens)
         prefix = int(self._net.num_prefix_tokens)
-        return scores.softmax(-1)[:, :, 0, prefix:]
+        cls_to_patches: Tensor = scores.softmax(-1)[:, :, 0, prefix:]
+        return cls_to_patches
+
+
+def scale_maps(maps: Tensor, quantile: float) -> Tensor:
+    """Cut each map off at its own quantile and scale it to a maximum of 1; a zero map stays zero.
+
+    Some transformers park global information in a few patches of very high attention (Darcet et al.,
+    "Vision Transformers Need Registers", 2024); dividing by such a peak hides the object from Otsu.
+
+    Args:
+        maps: (..., rows, columns) float32 >= 0.
+        quantile: in (0, 1]; 1 divides by the maximum (paper).
+    """
+    top = maps.amax((-2, -1), keepdim=True)
+    if quantile < 1:
+        level = maps.flatten(-2).quantile(quantile, dim=-1)[..., None, None]
+        top = torch.where(level > 0, level, top)
+    return (maps / top.clamp_min(1e-12)).clamp_max(1.0)

@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from train.imageio import read_image_bgr
 from train.loader import PhotoLoader, epoch_batches
 from train.progress import Progress
-from train.tensors import autocast, normalise, stack_images
+from train.tensors import autocast, normalise, speed_up_training, stack_images
 from train.views import WHOLE, draw_view, render, rng_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from train.classifier import Classifier, SstLinear
     from train.config import TrainConfig
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 VIEW_STREAM = 2
 CROP = (0.6, 1.0)
 LINEAR_STEPS = 200
+BATCH = 16  # photos per look at val
 _log = logging.getLogger(__name__)
 
 
@@ -54,38 +55,58 @@ def fine_tune(
 
     torch.manual_seed(config.seed)  # dropout and stochastic depth
     classifier.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    speed_up_training(classifier, device)
     model = world.wrap(classifier)
-    optimizer = torch.optim.AdamW(_groups(classifier, settings.head_lr), settings.lr, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        _groups(classifier, settings.head_lr), settings.lr, weight_decay=settings.weight_decay
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     base = [group["lr"] for group in optimizer.param_groups]
     labels = [image.label for image in images]
-    loader = PhotoLoader(load, workers)
     mean = 0.0
-    for epoch in range(settings.epochs):
-        batches = epoch_batches(labels, None, 1.0, settings.batch_size, config.seed, epoch)
-        losses = []
-        with Progress(f"classifier {epoch + 1}/{settings.epochs}", len(batches), world.main) as progress:
-            for step, items in enumerate(loader(epoch, [world.share(b) for b in batches])):
-                at = (epoch + (step + 1) / len(batches)) / settings.epochs
-                for group, lr in zip(optimizer.param_groups, base, strict=True):
-                    group["lr"] = lr * 0.5 * (1 + math.cos(math.pi * at))
-                x = normalise(stack_images([i for i, _ in items]).to(device), classifier.mean, classifier.std)
-                y = torch.tensor([label for _, label in items], device=device)
-                with autocast(device):
-                    logits = model(x.contiguous(memory_format=torch.channels_last))
-                loss = F.cross_entropy(logits.float(), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                losses.append(loss.item())
-                mean = float(np.mean(losses))
-                progress.step(f"loss {mean:.3f}")
-    loader.close()
+    with PhotoLoader(load, workers) as loader:
+        for epoch in range(settings.epochs):
+            batches = epoch_batches(labels, None, 1.0, settings.batch_size, config.seed, epoch)
+            losses = []
+            with Progress(f"classifier {epoch + 1}/{settings.epochs}", len(batches), world.main) as progress:
+                for step, items in enumerate(loader(epoch, [world.share(b) for b in batches])):
+                    factor = _cosine((epoch + (step + 1) / len(batches)) / settings.epochs)
+                    for group, lr in zip(optimizer.param_groups, base, strict=True):
+                        group["lr"] = lr * factor
+                    losses.append(_teach(model, classifier, items, optimizer, scaler))
+                    mean = float(np.mean(losses))
+                    progress.step(f"loss {mean:.3f}")
     classifier.freeze()
     return mean
 
 
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _teach(
+    model: nn.Module,
+    classifier: Classifier,
+    items: Sequence[tuple[NDArray[np.uint8], int]],
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> float:
+    """One step; `model` is the classifier, or its wrapper that averages gradients over processes."""
+    device = next(classifier.parameters()).device
+    x = normalise(stack_images([i for i, _ in items]).to(device), classifier.mean, classifier.std)
+    y = torch.tensor([label for _, label in items], device=device)
+    with autocast(device):
+        logits = model(x.contiguous(memory_format=torch.channels_last))
+    loss = F.cross_entropy(logits.float(), y)
+    optimizer.zero_grad()
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.item()
+
+
 def _groups(classifier: Classifier, head_lr: float) -> list[dict[str, object]]:
-    head = {id(p) for p in classifier.net.get_classifier().parameters()}  # type: ignore[union-attr, operator]
+    head = {id(p) for p in classifier.net.get_classifier().parameters()}  # type: ignore[operator]
     return [
         {"params": [p for p in classifier.parameters() if id(p) not in head]},
         {"params": [p for p in classifier.parameters() if id(p) in head], "lr": head_lr},
@@ -99,7 +120,7 @@ def fit_linear(classifier: Classifier, features: Tensor, labels: Tensor) -> floa
         features: (n, F) float32. labels: (n,) int64.
 
     Returns:
-        Final training loss.
+        Mean training loss of the fitted head, without the penalty.
     """
     net: SstLinear = classifier.net  # type: ignore[assignment]
     net.feature_mean = features.mean(0)
@@ -111,12 +132,13 @@ def fit_linear(classifier: Classifier, features: Tensor, labels: Tensor) -> floa
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = F.cross_entropy(net.classify(features), labels) + 1e-3 * net.head.weight.square().sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    final = float(optimizer.step(closure))  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     classifier.freeze()
-    return final
+    with torch.no_grad():
+        return float(F.cross_entropy(net.classify(features), labels))
 
 
 def classifier_accuracy(classifier: Classifier, images: Sequence[Image], workers: int) -> float:
@@ -125,12 +147,12 @@ def classifier_accuracy(classifier: Classifier, images: Sequence[Image], workers
     def load(_epoch: int, index: int) -> tuple[NDArray[np.uint8], int]:
         return render(read_image_bgr(images[index].path), WHOLE, classifier.size)[0], images[index].label
 
-    loader = PhotoLoader(load, workers)
     right = total = 0
-    for items in loader.tolerant(0, [list(range(i, min(i + 16, len(images)))) for i in range(0, len(images), 16)]):
-        if items:
-            guess = classifier.probabilities([i for i, _ in items]).argmax(1).numpy()
-            right += int((guess == np.array([label for _, label in items])).sum())
-            total += len(items)
-    loader.close()
+    batches = [list(range(i, min(i + BATCH, len(images)))) for i in range(0, len(images), BATCH)]
+    with PhotoLoader(load, workers) as loader:
+        for items in loader.tolerant(0, batches):
+            if items:
+                guess = classifier.probabilities([i for i, _ in items]).argmax(1).numpy()
+                right += int((guess == np.array([label for _, label in items])).sum())
+                total += len(items)
     return 100.0 * right / max(1, total)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +35,7 @@ def normalise(images_rgb_u8: Tensor, mean: Sequence[float], std: Sequence[float]
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Mixed precision where the hardware gains from it: fp16 on CUDA, bf16 on CPUs that have it, else none."""
+    """Mixed precision where it pays: fp16 on CUDA, bf16 on CPUs that have it, none elsewhere."""
     if device.type == "cuda":
         return torch.autocast("cuda", torch.float16)
     if device.type == "cpu" and fast_bf16():
@@ -47,10 +49,36 @@ def fast_bf16() -> bool:
     return bool(probe and probe())
 
 
+class _DepthwiseInFp32(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def speed_up_training(model: nn.Module, device: torch.device) -> None:
+    """Keep depthwise convolutions in float32 while training on a CPU, in place; weights stay the same.
+
+    Their bf16 channels-last backward is 2-5x slower than fp32 in oneDNN (measured with torch 2.14: half
+    the time of an EfficientNet-Lite0 U-Net step).
+    """
+    for module in model.modules() if device.type == "cpu" else ():
+        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+            kind = type(module)
+            module.__class__ = type(f"{kind.__name__}InFp32", (_DepthwiseInFp32, kind), {})
+
+
 def choose_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    """`auto`, `cpu`, `cuda` or `cuda:N`. Raises UsageError for another name, or a GPU that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (name != kind and not index.isdecimal()):
+        raise UsageError(f"--device {name!r}: expected auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if int(index or 0) >= count:
+        raise UsageError(f"--device {name}: torch finds {count} CUDA devices here; use --device cpu or auto")
     return torch.device(name)
 
 

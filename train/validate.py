@@ -1,4 +1,4 @@
-"""A cheap look at val after each epoch: does the map agree with boxes, or with proposals when there are none?"""
+"""A cheap look at val after each epoch: does the map agree with boxes, or else with proposals?"""
 
 from __future__ import annotations
 
@@ -54,17 +54,16 @@ def predict_maps(
     def load(_epoch: int, index: int) -> tuple[int, NDArray[np.uint8]]:
         return index, resize_frame(read_image_bgr(images[index].path), side, side)
 
-    loader = PhotoLoader(load, workers)
     batches = [list(range(i, min(i + BATCH, len(images)))) for i in range(0, len(images), BATCH)]
-    for items in loader.tolerant(0, batches):
-        if not items:
-            continue
-        x = normalise(stack_images([photo for _, photo in items]).to(device), model.mean, model.std)
-        with torch.inference_mode(), autocast(device):
-            map_logits, class_logits = model(x.contiguous(memory_format=torch.channels_last))
-        maps, probs = foreground(map_logits).cpu().numpy(), class_logits.float().softmax(1).cpu().numpy()
-        yield from ((i, m, p) for (i, _), m, p in zip(items, maps, probs, strict=True))
-    loader.close()
+    with PhotoLoader(load, workers) as loader:
+        for items in loader.tolerant(0, batches):
+            if not items:
+                continue
+            x = normalise(stack_images([photo for _, photo in items]).to(device), model.mean, model.std)
+            with torch.inference_mode(), autocast(device):
+                map_logits, class_logits = model(x.contiguous(memory_format=torch.channels_last))
+            maps, probs = foreground(map_logits).cpu().numpy(), class_logits.float().softmax(1).cpu().numpy()
+            yield from ((i, m, p) for (i, _), m, p in zip(items, maps, probs, strict=True))
 
 
 def glance(
@@ -98,7 +97,7 @@ def glance(
     return Glance(
         boxes=_score(box_curves),
         agreement=_score(proposal_curves),
-        class_acc=100.0 * float(np.mean(right)),
+        class_acc=100.0 * sum(right) / max(1, len(right)),
         separation=_auc(presence[True], presence[False]),
     )
 

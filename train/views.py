@@ -70,7 +70,7 @@ def transform_boxes(boxes: NDArray[np.float32], view: View) -> NDArray[np.float3
     moved = np.clip((boxes - np.array([x0, y0, x0, y0], np.float32)) / scale, 0.0, 1.0)
     if view.flip:
         moved = np.stack([1 - moved[:, 2], moved[:, 1], 1 - moved[:, 0], moved[:, 3]], axis=1)
-    return moved.astype(np.float32)
+    return np.asarray(moved, np.float32)
 
 
 def sampling_theta(view: View) -> NDArray[np.float32]:

@@ -37,7 +37,7 @@ def create_timm(name: str, weights: str, purpose: str, **options: Any) -> nn.Mod
         raise UsageError(f"{purpose} {name!r} is not a timm model{hint}")
     download = weights == ""
     try:
-        model = timm.create_model(name, pretrained=download, **options)
+        model: nn.Module = timm.create_model(name, pretrained=download, **options)
     except (RuntimeError, TypeError, AssertionError) as error:
         if download and "pretrained" in str(error).lower():
             raise UsageError(f"{purpose} {name!r}: timm has no pretrained weights for it") from error

@@ -1,0 +1,157 @@
+"""`dips-edge train DATA --out RUN`: photos sorted into folders to a run directory with a trained localizer.
+
+flags, --set and --config ──▶ TrainConfig ──▶ train.run; also under `torchrun --no-python dips-edge train ...`
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_runtime import cliutil
+from edge_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from train.config import TrainConfig
+
+# flag: the setting it stands for; flags that are not given leave the preset's value
+SETTINGS = {
+    "sst": "sst.name",
+    "sst_weights": "sst.weights",
+    "encoder": "localizer.encoder",
+    "encoder_weights": "localizer.encoder_weights",
+    "classifier": "classifier.kind",
+    "epochs": "optim.epochs",
+    "batch_size": "optim.batch_size",
+    "size": "localizer.size",
+    "eval_size": "localizer.eval_size",
+    "seed": "seed",
+    "select": "select",
+    "negative_class": "negative_class",
+}
+
+
+@cliutil.command("train")
+@click.argument("data", type=cliutil.PATH)
+@click.option("--out", type=cliutil.PATH, required=True, help="Run directory to make (or to --resume).")
+@click.option(
+    "--preset",
+    type=click.Choice(["edge", "paper"]),
+    help="Light, for boards; or as published.  [default: edge]",
+)
+@click.option("--sst", metavar="NAME", help="timm vision transformer that proposes objects.")
+@click.option("--sst-weights", metavar="FILE", help="Its .safetensors; without it timm downloads them.")
+@click.option("--encoder", metavar="NAME", help="timm encoder of the localizer.")
+@click.option("--encoder-weights", metavar="FILE", help="Its .safetensors, or `none` for random weights.")
+@click.option("--classifier", type=click.Choice(["cnn", "linear"]), help="What scores the proposals.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes of the localizer over the photos.")
+@click.option("--batch-size", type=click.IntRange(1), help="Photos per step, over all processes together.")
+@click.option("--size", type=click.IntRange(32), help="Side of the training crop, px, a multiple of 32.")
+@click.option("--eval-size", type=click.IntRange(32), help="Side at val, test and in flight, px.")
+@click.option("--seed", type=click.IntRange(0), help="Same seed, same machine: same result.")
+@click.option(
+    "--select",
+    type=click.Choice(["auto", "boxes", "proposals"]),
+    help="What picks the best epoch on val; auto: boxes when val has them.",
+)
+@click.option("--negative-class", metavar="NAME", help="Class without any object.  [default: background]")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any setting of RUN/config.toml; repeatable.",
+)
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="torch threads; 0: every core.")
+@click.option(
+    "--workers", type=click.IntRange(-1), default=-1, help="Threads that decode photos; -1: chosen."
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
+def train(
+    data: Path,
+    out: Path,
+    preset: str | None,
+    assignments: Sequence[str],
+    device: str,
+    threads: int,
+    workers: int,
+    resume: bool,
+    **flags: Any,
+) -> None:
+    """Train a localizer on the photos in DATA, from image labels only.
+
+    Flags that are not given take the preset's value; RUN/config.toml lists every setting of a run. A run
+    can be stopped at any moment and goes on with --resume. Several GPUs or machines:
+    torchrun --nproc-per-node 2 --no-python dips-edge train DATA --out RUN
+    """
+    let_idle_threads_sleep()
+    from train.config import override, preset_config
+    from train.run import train_run
+
+    changes = gather_settings(flags, assignments)
+    if resume:
+        config = resumed_config(out, preset, changes)
+    else:
+        config = override(preset_config(preset or "edge"), changes)
+    train_run(data, out, config, resume=resume, device=device, threads=threads, workers=workers)
+
+
+def gather_settings(flags: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Flags that were given and `KEY=VALUE` texts as one dict of dotted keys; of equal texts the last wins.
+
+    Raises:
+        UsageError: a text that is no assignment, or one that contradicts a flag.
+    """
+    changes: dict[str, Any] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise UsageError(f"--set {text!r}: expected KEY=VALUE, like losses.cls=0.2")
+        if key == "preset":
+            raise UsageError(f"--set {text}: a preset is many settings; use --preset {value.strip()}")
+        changes[key] = value.strip()
+    for name, value in flags.items():
+        if value is None:
+            continue
+        key = SETTINGS[name]
+        if key in changes and changes[key] != str(value):
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} {value} contradicts --set {key}={changes[key]}; give one of them")
+        changes[key] = value
+    return changes
+
+
+def resumed_config(out: Path, preset: str | None, changes: Mapping[str, Any]) -> TrainConfig:
+    """The run's own configuration, once it is clear that what was asked for agrees with it.
+
+    Raises:
+        UsageError: `out` holds no run, or a setting differs from the run's.
+    """
+    from train.config import flatten, override, read_run_config
+
+    stored = read_run_config(out)
+    asked = override(stored, {**changes, **({} if preset is None else {"preset": preset})})
+    if asked != stored:
+        then, now = flatten(stored), flatten(asked)
+        differing = [f"{k} is {then[k]!r} there, not {now[k]!r}" for k in then if then[k] != now[k]]
+        raise UsageError(
+            f"--resume: {out / 'config.toml'} says otherwise ({'; '.join(differing)}); "
+            "leave these out, or start a new run with another --out"
+        )
+    return stored
+
+
+def let_idle_threads_sleep() -> None:
+    """Must run before torch is imported: OpenMP's waiting threads sleep instead of spinning.
+
+    libgomp's default is to spin, which on a machine that is busy with other work keeps the cores from
+    the very thread being waited for (measured in train/README.md). A value the user set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

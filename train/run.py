@@ -1,0 +1,253 @@
+"""A whole training run, stage by stage, resumable at any moment.
+
+attention ──▶ classifier ──▶ proposals ──▶ localizer ──▶ exact evaluation ──▶ report
+Each stage leaves its result in the run directory; what is there is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edge_runtime.errors import TrainingError, UsageError
+from train.checkpoint import write_text
+from train.classifier import build_classifier, load_classifier, save_classifier
+from train.config import read_run_config, to_toml
+from train.dataset import load_dataset
+from train.distributed import World, join_world, leave_world
+from train.evaluate_run import evaluate_run
+from train.harvest import DONE, AttentionStore, harvest_attention, harvest_proposals, proposal_recall
+from train.localizer import build_localizer
+from train.loop import fit_localizer
+from train.progress import clock
+from train.sst import SelfSupervisedTransformer
+from train.teach import classifier_accuracy, fine_tune, fit_linear
+from train.tensors import choose_device, reuse_memory, usable_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from train.classifier import Classifier
+    from train.config import TrainConfig
+    from train.dataset_types import Dataset
+    from train.loop import Outcome
+    from train.proposals import Proposal
+
+_log = logging.getLogger(__name__)
+CLASSIFIER_FILE, SECONDS_FILE = "classifier.safetensors", "seconds.json"
+
+
+@dataclass
+class Run:
+    """What the stages share.
+
+    `seconds`: by stage, and by part of the localizer's steps (`localizer/...`). `facts`: what stages
+    found out and metrics.json keeps.
+    """
+
+    out: Path
+    config: TrainConfig
+    dataset: Dataset
+    device: torch.device
+    world: World
+    workers: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Say a stage, seed torch for it, and add up its time over resumed sessions."""
+        if self.world.main:
+            _log.info("%s ...", name)
+        torch.manual_seed(self.config.seed)
+        start = time.monotonic()
+        yield
+        self.world.barrier()
+        self.spent({name: time.monotonic() - start})
+
+    def spent(self, seconds: dict[str, float]) -> None:
+        """Add to the times and keep them in RUN/seconds.json."""
+        for name, value in seconds.items():
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + value, 1)
+        if self.world.main:
+            write_text(self.out / SECONDS_FILE, json.dumps(self.seconds))
+
+
+def train_run(
+    data: Path,
+    out: Path,
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int = 0,
+    workers: int = -1,
+) -> None:
+    """Train on the photos of `data` into the run directory `out`.
+
+    Args:
+        resume: go on with the run in `out`; its own config.toml is used, `config` is ignored.
+        threads: torch threads, 0: this process's share of the cores. workers: photo decoding threads,
+            -1: chosen.
+
+    Raises:
+        DipsEdgeError: bad data, settings or weights (before anything is written); `out` exists; no
+            space on the disk.
+    """
+    where = choose_device(device)
+    world = join_world(where.type)
+    try:
+        config = _configuration(out, config, resume)
+        cores = max(1, usable_cores() // world.local_size)
+        torch.set_num_threads(threads or cores)
+        reuse_memory()
+        with world.main_first():  # the first reader may save a split of the photos
+            dataset = load_dataset(data, negative_class=config.negative_class or None, seed=config.seed)
+        _check(config, dataset, world)
+        torch.manual_seed(config.seed)
+        sst = SelfSupervisedTransformer(config.sst, where)
+        if not resume:
+            _rehearse(config, dataset)
+        world.barrier()  # nobody has complained
+        if world.main and not resume:
+            _start(out, config)
+        world.barrier()
+        readers = workers if workers >= 0 else min(8, cores)
+        _stages(Run(out, config, dataset, where, world, readers, _read_seconds(out)), sst)
+    finally:
+        leave_world(world)
+
+
+def _configuration(out: Path, config: TrainConfig, resume: bool) -> TrainConfig:
+    if resume:
+        return read_run_config(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not empty; choose another --out, or go on with --resume")
+    return config
+
+
+def _check(config: TrainConfig, dataset: Dataset, world: World) -> None:
+    if not dataset.splits["val"]:
+        raise UsageError(f"{dataset.root}: no val photos; put some into val/ (boxes are optional there)")
+    if config.select == "boxes" and not dataset.has_boxes("val"):
+        raise UsageError(f"--select boxes: val of {dataset.root} has no boxes; use auto or proposals")
+    smallest = min(config.optim.batch_size, config.classifier.batch_size, len(dataset.splits["train"]))
+    if smallest < world.size:
+        raise UsageError(f"{world.size} processes cannot share a batch of {smallest} photos; start fewer")
+
+
+def _rehearse(config: TrainConfig, dataset: Dataset) -> None:
+    """Build the networks once, so that a wrong name or weights file is told before hours of work."""
+    build_localizer(config.localizer, len(dataset.classes))
+    if config.classifier.kind == "cnn":
+        build_classifier(config, len(dataset.classes), None)
+
+
+def _start(out: Path, config: TrainConfig) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+    write_text(out / "run_id", uuid.uuid4().hex)
+    write_text(out / "config.toml", to_toml(config))
+
+
+def _stages(run: Run, sst: SelfSupervisedTransformer) -> None:
+    train, val = run.dataset.splits["train"], run.dataset.splits["val"]
+    photos = [*train, *val]
+    with run.stage("attention"):
+        store = _attention(run, sst)
+    with run.stage("classifier"):
+        classifier = _classifier(run, sst, store)
+    del sst
+    with run.stage("proposals"):
+        proposals = harvest_proposals(
+            run.out, store, photos, run.dataset.negative, classifier, run.config.proposals, run.world
+        )
+    _say_recall(run, proposals[: len(train)], proposals[len(train) :])
+    with run.stage("localizer"):
+        outcome = fit_localizer(run, classifier, store, proposals)
+    with run.stage("evaluation"):
+        if run.world.main:
+            evaluate_run(run, outcome, proposals[len(train) :])
+    if run.world.main:
+        _say_end(run, outcome)
+
+
+def _attention(run: Run, sst: SelfSupervisedTransformer) -> AttentionStore:
+    """The store of train and val photos, filled by all processes together."""
+    photos = [*run.dataset.splits["train"], *run.dataset.splits["val"]]
+    shape = (sst.maps, *sst.grid)
+    with run.world.main_first():
+        store = AttentionStore(run.out, photos, shape, sst.features)
+    harvest_attention(sst, store, photos, run.world, run.workers)
+    run.world.barrier()
+    if run.world.size > 1:  # what other machines wrote is surely seen by a new mapping only
+        store = AttentionStore(run.out, photos, shape, sst.features)
+    if not any(store.done[i] == DONE for i in range(len(run.dataset.splits["train"]))):
+        raise TrainingError(f"{run.dataset.root}: not one train photo could be read")
+    return store
+
+
+def _classifier(run: Run, sst: SelfSupervisedTransformer, store: AttentionStore) -> Classifier:
+    path = run.out / CLASSIFIER_FILE
+    classes = len(run.dataset.classes)
+    if not path.exists():
+        run.world.barrier()  # nobody finds the file that rank 0 is about to write
+        classifier = build_classifier(run.config, classes, sst)
+        train = run.dataset.splits["train"]
+        good = [i for i in range(len(train)) if store.done[i] == DONE]
+        if run.config.classifier.kind == "linear":
+            features = torch.from_numpy(store.features[good].astype("float32"))
+            loss = fit_linear(classifier, features, torch.tensor([train[i].label for i in good]))
+        else:
+            loss = fine_tune(
+                classifier, [train[i] for i in good], run.config, run.device, run.world, run.workers
+            )
+        if run.world.main:
+            save_classifier(path, classifier, {"classes": classes, "train_loss": loss})
+        run.world.barrier()
+    classifier, meta = load_classifier(path, run.config, classes, sst)
+    classifier.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if run.world.main:
+        accuracy = classifier_accuracy(classifier, run.dataset.splits["val"], run.workers)
+        run.facts["classifier_val_acc"] = accuracy
+        _log.info("classifier: train loss %.3f, val accuracy %.1f %%", meta["train_loss"], accuracy)
+    return classifier
+
+
+def _say_recall(run: Run, train: Sequence[list[Proposal]], val: Sequence[list[Proposal]]) -> None:
+    if not run.world.main:
+        return
+    recall = proposal_recall(val, run.dataset.splits["val"])
+    run.facts["proposal_recall"] = recall
+    said = ", ".join(f"{k} {v:.1f} %" for k, v in recall.items())
+    _log.info("proposal recall on val (IoU >= .5): %s", said or "val has no boxes")
+    labels = [image.label for image in run.dataset.splits["train"]]
+    empty = sum(not found and y != run.dataset.negative for found, y in zip(train, labels, strict=True))
+    if empty:
+        _log.warning("%d train photos have no proposal: they teach the class only", empty)
+
+
+def _say_end(run: Run, outcome: Outcome) -> None:
+    if outcome.skipped:
+        _log.warning("%d photos could not be read, the first is %s", len(outcome.skipped), outcome.skipped[0])
+    stages = {name: s for name, s in run.seconds.items() if "/" not in name}
+    parts = ", ".join(f"{name} {clock(s)}" for name, s in stages.items())
+    _log.info("done in %s: %s", clock(sum(stages.values())), parts)
+
+
+def _read_seconds(out: Path) -> dict[str, float]:
+    path = out / SECONDS_FILE
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except ValueError:  # only times: not worth losing a run
+        return {}
