@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,14 @@ if TYPE_CHECKING:
     from train.run import Run
 
 _log = logging.getLogger(__name__)
-SAID = ("max_box_acc_v2", "max_box_acc", "box_acc_fixed_tau", "box_acc_deployed", "false_alarm_rate", "class_acc")
+SAID = (
+    "max_box_acc_v2",
+    "max_box_acc",
+    "box_acc_fixed_tau",
+    "box_acc_deployed",
+    "false_alarm_rate",
+    "class_acc",
+)
 
 
 def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Proposal]]) -> None:

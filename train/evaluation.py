@@ -3,8 +3,8 @@
 (photo, map, class probabilities) ──add──▶ SplitScores ──choose on val──▶ Thresholds ──report──▶ figures
 
 Protocol figures follow specs of the WSOL protocol (maps at 224 x 224, thresholds relative to the map's
-maximum). Deployed figures use `edge_runtime.boxes` at absolute thresholds on the map's own grid, as in flight.
-All shares are percent.
+maximum). Deployed figures use `edge_runtime.boxes` at absolute thresholds on the map's own grid, as in
+flight. All shares are percent.
 """
 
 from __future__ import annotations
@@ -65,7 +65,11 @@ class SplitScores:
     ids: list[str] = field(default_factory=list)
 
     def add(
-        self, image: Image, score_map: NDArray[np.float32], class_probs: NDArray[np.float32], negative: int | None
+        self,
+        image: Image,
+        score_map: NDArray[np.float32],
+        class_probs: NDArray[np.float32],
+        negative: int | None,
     ) -> None:
         """Add one photo.
 
