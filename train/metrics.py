@@ -12,15 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
+
+from train.contours import all_contours, largest_contours
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 SIDE = 224  # maps and scaled ground truth live on a SIDE x SIDE grid, whatever the network's input
 THRESHOLDS: NDArray[np.float64] = np.arange(0, 1, 0.001)  # 144 of them differ from the 3-decimal literal
-_MANY = 600  # contours in a mask from which labelling it is cheaper than tracing it
 
 
 def best_iou_per_threshold(
@@ -76,18 +76,20 @@ def boxes_per_threshold(
     Equal to one contour pass per threshold, but traces each distinct mask once: thresholds fall on at
     most 256 integers, and integers with no pixel value between them cut the same mask.
     """
-    grey = (255 * check_map(score_map)).astype(np.uint8)  # truncates, as the protocol does
-    cuts = (thresholds * int(grey.max())).astype(np.int64)
-    values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
-    rank = np.searchsorted(values, cuts, side="right")  # equal rank, equal mask
-    ranks, group_of = np.unique(rank, return_inverse=True)
-    levels = [int(values[r - 1]) if r else -1 for r in ranks]
-    groups = _trace_all_contours(grey, levels) if multi_contour else _trace_largest_contour(grey, levels)
-    starts = np.cumsum([0] + [len(g) for g in groups[:-1]], dtype=np.int64)
-    x0, y0, width, height = np.concatenate(groups).T
-    ends = np.minimum(x0 + width, SIDE - 1), np.minimum(y0 + height, SIDE - 1)  # exclusive used as inclusive
-    boxes = np.stack([x0, y0, *ends], axis=1)
-    return ThresholdBoxes(boxes, starts, group_of.reshape(-1).astype(np.int64))
+    scaled = 255 * check_map(score_map)
+    grey = scaled.astype(np.uint8)  # truncates, as the protocol does
+    present = np.bincount(grey.ravel(), minlength=256) > 0
+    values = np.flatnonzero(present)
+    rank = (np.cumsum(present) - 1).astype(np.uint8)[grey]
+    integers = (thresholds * int(values[-1])).astype(np.int64)
+    cut_of = np.searchsorted(values, integers, side="right")  # grey > integer is rank >= cut
+    height = (scaled * 2.0**28).astype(np.int64)
+    found = all_contours(height, rank) if multi_contour else largest_contours(height, rank, cut_of)
+    cut = np.append(found.cut, len(values))  # nothing is above the last value: box [0, 0, 0, 0]
+    x0, y0, x1, y1 = np.append(found.box, [[0, 0, -1, -1]], axis=0).T
+    ends = np.minimum(x1 + 1, SIDE - 1), np.minimum(y1 + 1, SIDE - 1)  # exclusive ends used as inclusive
+    starts = np.searchsorted(cut, np.arange(len(values) + 1))
+    return ThresholdBoxes(np.stack([x0, y0, *ends], axis=1), starts, cut_of)
 
 
 def scale_boxes(gt_boxes: ArrayLike, image_size: tuple[int, int]) -> NDArray[np.int64]:
@@ -144,82 +146,3 @@ def check_map(score_map: ArrayLike) -> NDArray[np.float64]:
     if not (low >= 0.0 and high <= 1.0):
         raise ValueError(f"score_map: expected finite values in [0, 1], got {low:g} to {high:g}")
     return array.astype(np.float64)
-
-
-_NONE = np.array([[0, 0, 0, 0]], dtype=np.int64)
-
-
-def _windows(grey: NDArray[np.uint8], levels: list[int]) -> NDArray[np.int64]:
-    """(k, 4) y0, y1, x0, x1 (ends exclusive) of the pixels above each level; empty where none is."""
-    bounds = []
-    for line in (grey.max(axis=1), grey.max(axis=0)):
-        first = np.searchsorted(np.maximum.accumulate(line), levels, side="right")
-        last = np.searchsorted(np.maximum.accumulate(line[::-1]), levels, side="right")
-        bounds += [first, SIDE - last]
-    return np.stack(bounds, axis=1)
-
-
-def _trace_largest_contour(grey: NDArray[np.uint8], levels: list[int]) -> list[NDArray[np.int64]]:
-    """(1, 4) x, y, width, height of the contour of largest area above each level.
-
-    Outer contours suffice: a hole or an island in one never encloses more than the contour around it,
-    and equals come later in the protocol's order. Levels run downwards, where the largest area only grows.
-    """
-    groups = [_NONE] * len(levels)
-    largest, many = 0.0, False
-    for i, (y0, y1, x0, x1) in reversed(list(enumerate(_windows(grey, levels).tolist()))):
-        if y1 <= y0:
-            continue
-        mask = (grey[y0:y1, x0:x1] > levels[i]).view(np.uint8)
-        if many:
-            mask = _drop_smaller(mask, largest)
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        areas = [cv2.contourArea(c) for c in contours]
-        largest = max(areas)
-        many = many or len(contours) > _MANY
-        x, y, w, h = cv2.boundingRect(contours[areas.index(largest)])
-        groups[i] = np.array([[x0 + x, y0 + y, w, h]], dtype=np.int64)
-    return groups
-
-
-def _drop_smaller(mask: NDArray[np.uint8], area: float) -> NDArray[np.uint8]:
-    """Clear the regions of a mask whose outer contour cannot enclose `area`."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    room = (stats[:, cv2.CC_STAT_WIDTH] - 1) * (stats[:, cv2.CC_STAT_HEIGHT] - 1)
-    keep = (room >= area).astype(np.uint8)
-    keep[0] = 0
-    return np.asarray(keep[labels], dtype=np.uint8)
-
-
-def _trace_all_contours(grey: NDArray[np.uint8], levels: list[int]) -> list[NDArray[np.int64]]:
-    """(m, 4) x, y, width, height of every contour above each level, holes and nested ones included."""
-    groups = [_NONE] * len(levels)
-    count = 0
-    for i, (y0, y1, x0, x1) in reversed(list(enumerate(_windows(grey, levels).tolist()))):
-        if y1 <= y0:
-            continue
-        mask = (grey[y0:y1, x0:x1] > levels[i]).view(np.uint8)
-        rects = _rects_by_labelling(mask) if count > _MANY else _rects_by_tracing(mask)
-        count = len(rects)
-        groups[i] = rects + np.array([x0, y0, 0, 0])
-    return groups
-
-
-def _rects_by_tracing(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
-    contours, _ = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
-    return np.array([cv2.boundingRect(c) for c in contours], dtype=np.int64)
-
-
-def _rects_by_labelling(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The same boxes without tracing: 8-connected regions, and 4-connected holes grown by one pixel.
-
-    A hole's contour runs along the region's pixels around it; background that meets the mask's edge
-    is no hole.
-    """
-    _, _, regions, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    _, _, gaps, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    height, width = mask.shape
-    x, y, w, h = gaps[1:, :4].T
-    inside = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
-    holes = gaps[1:, :4][inside] + np.array([-1, -1, 2, 2])
-    return np.concatenate([regions[1:, :4], holes]).astype(np.int64)

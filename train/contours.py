@@ -1,0 +1,107 @@
+"""Boxes of the contours of a grey image at all its cuts, equal to tracing each cut, without tracing them.
+
+grey (H, W) ──merge trees of regions and holes──▶ box of every contour | box of the largest contour, per cut
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from train.component_tree import MergeTree
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
+_MANY = 600  # regions in a mask from which dropping the small ones first makes tracing cheaper
+
+
+@dataclass(frozen=True)
+class ContourBoxes:
+    """Contours of the masks `rank >= cut`, ordered by cut.
+
+    `cut`: (m,) int64. `box`: (m, 4) int64 x0, y0, x1, y1 in pixels, end pixels included.
+    """
+
+    cut: Ints
+    box: Ints
+
+
+def all_contours(height: Ints, rank: NDArray[np.uint8]) -> ContourBoxes:
+    """Boxes of the outer contours of all regions and of the holes in them, nested ones included.
+
+    A hole is a 4-connected region of the rest that does not reach the frame; its contour runs along the
+    pixels around it, one further out on every side.
+
+    Args:
+        height, rank: (H, W), see `MergeTree`; (H + 2) * (W + 2) <= 2**16.
+    """
+    regions = MergeTree(height, rank, diagonal=True)
+    top = int(rank.max())
+    sunk = np.pad(2**36 - height, 1, constant_values=2**36)
+    rest = MergeTree(sunk, np.pad(top - rank, 1, constant_values=top), diagonal=False)
+    hole_box = _boxes(rest)
+    hole = hole_box[:, 0] > 0
+    cut = np.concatenate([regions.cut, top + 1 - rest.cut[hole]])
+    box = np.concatenate([_boxes(regions), hole_box[hole] + np.array([-2, -2, 0, 0])])
+    order = np.argsort(cut.astype(np.uint16), kind="stable")
+    return ContourBoxes(cut[order], box[order])
+
+
+def largest_contours(height: Ints, rank: NDArray[np.uint8], wanted: Ints) -> ContourBoxes:
+    """Box of the contour of largest area of each mask, the first that OpenCV lists among equals.
+
+    Holes never win: their contour encloses no more than the one around it, which is listed before.
+    A contour encloses at least the 2 x 2 blocks of its region and at most its box. Where that leaves a
+    choice at a cut in `wanted`, the contours are traced; elsewhere among those the box is unspecified.
+
+    Args:
+        height, rank: (H, W), see `MergeTree`.
+        wanted: (k,) cuts.
+    """
+    tree = MergeTree(height, rank, diagonal=True)
+    order = np.argsort(tree.cut.astype(np.uint16), kind="stable")
+    cut, box, least = tree.cut[order], _boxes(tree)[order], _blocks(tree, rank)[order]
+    most = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    starts = np.flatnonzero(np.diff(cut, prepend=-1))
+    best = np.lexsort((-least, cut))[starts]
+    rivals = most.copy()
+    rivals[best] = -1
+    unsure = np.flatnonzero(np.maximum.reduceat(rivals, starts) >= least[best])
+    crowd = np.diff(np.append(starts, len(cut)))
+    chosen = box[best]
+    for c in np.intersect1d(unsure, wanted).tolist():
+        chosen[c] = _trace_largest(rank, c, int(least[best[c]]), crowded=bool(crowd[c] > _MANY))
+    return ContourBoxes(np.arange(len(starts)), chosen)
+
+
+def _boxes(tree: MergeTree) -> Ints:
+    """(m, 4) x0, y0, x1, y1 of each region, end pixels included."""
+    y, x = np.indices(tree.basin.shape)
+    return np.stack([tree.minimum(x), tree.minimum(y), -tree.minimum(-x), -tree.minimum(-y)], axis=1)
+
+
+def _blocks(tree: MergeTree, rank: NDArray[np.uint8]) -> Ints:
+    """(m,) number of 2 x 2 pixel blocks in each region: its outer contour encloses at least that area."""
+    pair = np.minimum(rank[1:], rank[:-1])
+    lowest = np.minimum(pair[:, 1:], pair[:, :-1]).ravel().astype(np.int64)
+    return tree.total(tree.region(tree.basin[1:, 1:].ravel(), lowest), np.ones_like(lowest))
+
+
+def _trace_largest(
+    rank: NDArray[np.uint8], cut: int, least: int, *, crowded: bool
+) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the largest outer contour of `rank >= cut`, known to enclose at least `least`."""
+    _, mask = cv2.threshold(rank, cut - 1, 1, cv2.THRESH_BINARY)
+    if crowded:
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        room = (stats[:, cv2.CC_STAT_WIDTH] - 1) * (stats[:, cv2.CC_STAT_HEIGHT] - 1)
+        mask = ((room >= least) & (np.arange(len(room)) > 0)).astype(np.uint8)[labels]
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    x, y, w, h = cv2.boundingRect(max(contours, key=cv2.contourArea))
+    return x, y, x + w - 1, y + h - 1
