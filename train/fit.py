@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from train.crf import normalised_crf_loss
 from train.imageio import read_image_bgr
+from train.localizer import foreground
 from train.losses import classifier_loss, partial_cross_entropy
 from train.sampling import IGNORE, SeedInputs, box_masks, sample_seeds
 from train.tensors import autocast, normalise, speed_up_training, stack_images
@@ -119,15 +120,12 @@ class Fitter:
             epoch, index: position in the run; they alone seed every random draw.
 
         Returns:
-            Loss values by name and the learning rate; NaN never: raises TrainingError upstream.
+            Loss values by name and the learning rate; the caller checks that they are finite.
         """
         at = epoch * self._steps_per_epoch + index
-        seed = int(
-            np.random.SeedSequence([self._config.seed, STEP_STREAM, at, self._world.rank]).generate_state(1)[
-                0
-            ]
-        )
-        torch.manual_seed(seed)
+        sequence = np.random.SeedSequence([self._config.seed, STEP_STREAM, at, self._world.rank])
+        seed = int(sequence.generate_state(1)[0])
+        torch.manual_seed(seed)  # dropout and stochastic depth
         for group, base in zip(self._optimizer.param_groups, self._base_lr, strict=True):
             group["lr"] = base * self.lr_factor(at)
         self.model.train()
@@ -149,7 +147,9 @@ class Fitter:
             rgb = stack_images([item.image_bgr_u8 for item in items]).to(self._device)
             targets = torch.tensor([item.label for item in items], device=self._device)
             positive = targets != (-1 if self._negative is None else self._negative)
-            labels = self._seeds(items, ~positive, seed)
+            inputs = self._seed_inputs(items, ~positive)
+            generator = torch.Generator(self._device).manual_seed(seed)
+            labels = sample_seeds(inputs, self._config.sampling, generator)
         with self._timed("forward"):
             x = normalise(rgb, self.model.mean, self.model.std).contiguous(memory_format=torch.channels_last)
             with autocast(self._device):
@@ -169,7 +169,8 @@ class Fitter:
         turn = index % weights.cls_every == weights.cls_every - 1
         if weights.cls and epoch >= weights.cls_from_epoch and turn and bool(positive.any()):
             with self._timed("cls"):
-                losses["cls"] = self._cls(rgb, map_logits, targets, positive)
+                mask = inputs.attention if weights.cls_source == "attention" else foreground(map_logits)
+                losses["cls"] = self._cls(rgb[positive], mask[positive], targets[positive])
             total = total + weights.cls * losses["cls"]
         with torch.no_grad():
             losses["area"] = (
@@ -177,30 +178,26 @@ class Fitter:
             )
         return losses | {"total": total}
 
-    def _cls(self, rgb: Tensor, map_logits: Tensor, targets: Tensor, positive: Tensor) -> Tensor:
+    def _cls(self, rgb: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
         teacher = self._classifier
-        images = normalise(rgb[positive], teacher.mean, teacher.std)
+        images = normalise(rgb, teacher.mean, teacher.std)
         with autocast(self._device):
-            return classifier_loss(teacher, images, map_logits[positive], targets[positive])
+            return classifier_loss(teacher, images, mask, targets)
 
-    def _seeds(self, items: Sequence[Item], negative: Tensor, seed: int) -> Tensor:
+    def _seed_inputs(self, items: Sequence[Item], negative: Tensor) -> SeedInputs:
         device, side = self._device, self._config.localizer.size
         maps = torch.from_numpy(np.stack([item.attention for item in items]))[:, None].to(device)
         theta = torch.from_numpy(np.stack([item.theta for item in items])).to(device)
         grid = F.affine_grid(theta, [len(items), 1, side, side], align_corners=False)
-        attention = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)[
-            :, 0
-        ]
+        attention = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)[:, 0]
         kept = torch.from_numpy(np.stack([item.kept for item in items])).to(device)
-        inputs = SeedInputs(
+        return SeedInputs(
             attention=attention,
             box=torch.from_numpy(np.stack([item.box for item in items])).to(device),
             kept=torch.stack([box_masks(kept[:, p], side) for p in range(kept.shape[1])]).any(0),
             level=torch.tensor([item.level for item in items], device=device),
             negative=negative,
         )
-        generator = torch.Generator(device).manual_seed(seed)
-        return sample_seeds(inputs, self._config.sampling, generator)
 
     def lr_factor(self, at: int) -> float:
         """Share of the base learning rate at global step `at`: warm-up and cosine, or steps of 0.1."""
@@ -237,7 +234,7 @@ class Fitter:
         return {k: v.clone() for k, v in tensors.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """The reverse of `state`."""
+        """The reverse of `state`. Raises RuntimeError, KeyError or ValueError for another network's state."""
         self.model.load_state_dict(_part(tensors, "model."))
         self._ema = {k: v.to(self._device) for k, v in _part(tensors, "ema.").items()}
         slots: dict[int, dict[str, Any]] = {}

@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -26,7 +28,7 @@ from train.proposals import Proposal, find_boxes, select
 from train.tensors import stack_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -62,8 +64,11 @@ class AttentionStore:
             "features": features,
         }
         self._check_or_write(run_dir / "attention.json", about)
-        self.maps = _open(run_dir / "attention.f16", np.float16, (n, *shape))
-        self.features = _open(run_dir / "features.f16", np.float16, (n, features))
+        parts = (("attention.f16", np.float16, (n, *shape)), ("features.f16", np.float16, (n, features)))
+        paths = [run_dir / name for name, _, _ in parts]
+        if not all(_has_size(path, dtype, part) for path, (_, dtype, part) in zip(paths, parts, strict=True)):
+            (run_dir / "attention.done").unlink(missing_ok=True)
+        self.maps, self.features = (_open(run_dir / name, dtype, part) for name, dtype, part in parts)
         self.done = _open(run_dir / "attention.done", np.uint8, (n,))
 
     @staticmethod
@@ -97,28 +102,46 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def _has_size(path: Path, dtype: Any, shape: tuple[int, ...]) -> bool:
+    return path.exists() and path.stat().st_size == _bytes(dtype, shape)
+
+
+def _bytes(dtype: Any, shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize
+
+
 def _open(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if not path.exists() or path.stat().st_size != size:
+    """Map a file, made of zeros if it is not there; its space is reserved, so that a full disk shows here."""
+    if not _has_size(path, dtype, shape):
+        size = _bytes(dtype, shape)
         try:
             with path.open("wb") as file:
                 file.truncate(size)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
-            raise TrainingError(f"{path}: cannot make a file of {size / 1e6:.0f} MB ({error})") from error
+            path.unlink(missing_ok=True)
+            raise TrainingError(
+                f"{path}: no room for its {size / 1e6:.0f} MB ({error.strerror}); make some and --resume"
+            ) from error
     return np.memmap(path, dtype, "r+", shape=shape)
 
 
 def harvest_attention(
     sst: SelfSupervisedTransformer, store: AttentionStore, images: Sequence[Image], world: World, workers: int
 ) -> None:
-    """Fill the store for the photos of this process that are not done yet."""
+    """Fill the store for the photos of this process that are not done yet.
+
+    A batch that was begun is done again whole: results depend, in the last bits, on who shares a batch.
+    """
     side = sst.config.size
-    todo = [i for i in world.share(range(len(images))) if store.done[i] == TO_DO]
+    mine = world.share(range(len(images)))
+    batches = [mine[i : i + BATCH] for i in range(0, len(mine), BATCH)]
+    batches = [batch for batch in batches if any(store.done[i] == TO_DO for i in batch)]
 
     def load(_epoch: int, index: int) -> tuple[int, NDArray[np.uint8]]:
         return index, resize_frame(read_image_bgr(images[index].path), side, side)
 
-    batches = [todo[i : i + BATCH] for i in range(0, len(todo), BATCH)]
     with PhotoLoader(load, workers) as loader, Progress("attention", len(batches), world.main) as progress:
         for batch in loader.tolerant(0, batches):
             if batch:
@@ -146,18 +169,17 @@ def harvest_proposals(
     """
     part = run_dir / (f"proposals.{world.rank}.part" if world.size > 1 else "proposals.jsonl")
     known = read_proposals(part)
-    side = classifier.size
     todo = [i for i in world.share(range(len(images))) if images[i].image_id not in known]
-    with Progress("proposals", len(todo), world.main) as progress, part.open("a", encoding="utf-8") as file:
+    with Progress("proposals", len(todo), world.main) as progress, _appending(part) as file:
         for i in todo:
             found: list[Proposal] = []
             if images[i].label != negative and store.done[i] == DONE:
                 boxes = find_boxes(store.maps[i].astype(np.float32), config)
-                found = _score(images[i], boxes, classifier, side, config)
+                found = _score(images[i], boxes, classifier, config)
             file.write(_line(images[i].image_id, found) + "\n")
             file.flush()
-            known[images[i].image_id] = found
             progress.step()
+    known = read_proposals(part)  # as rounded in the file: a resumed run sees the same numbers
     world.barrier()
     for rank in range(world.size if world.size > 1 else 0):
         known |= read_proposals(run_dir / f"proposals.{rank}.part")
@@ -167,11 +189,22 @@ def harvest_proposals(
     return [known[image.image_id] for image in images]
 
 
+@contextmanager
+def _appending(path: Path) -> Iterator[TextIO]:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: cannot be written ({error.strerror}); make room and --resume"
+        ) from error
+
+
 def _score(
-    image: Image, boxes: list[Proposal], classifier: Classifier, side: int, config: ProposalConfig
+    image: Image, boxes: list[Proposal], classifier: Classifier, config: ProposalConfig
 ) -> list[Proposal]:
     try:
-        photo = resize_frame(read_image_bgr(image.path), side, side)
+        photo = resize_frame(read_image_bgr(image.path), classifier.size, classifier.size)
     except DatasetError as error:
         _log.warning("skipped: %s", error)
         return []

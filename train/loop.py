@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edge_runtime.errors import TrainingError
+from edge_runtime.errors import ModelError, TrainingError
 from train.checkpoint import load_tensors, save_tensors
 from train.fit import Fitter, ViewSource
 from train.harvest import DONE
@@ -28,6 +28,7 @@ from train.loader import PhotoLoader, epoch_batches
 from train.localizer import FILES, Localizer, build_localizer
 from train.progress import Progress
 from train.validate import Glance, glance
+from train.weights import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -161,7 +162,7 @@ class _Loop:
         names = ", ".join(self._images[i].image_id for i in batch[:4])
         raise TrainingError(
             f"the loss is not a number at epoch {self._at.epoch + 1}, step {self._at.step} ({names}, ...); "
-            f"the last good state is {self._run.out / FILES['last']}. Use a smaller optim.lr"
+            "use a smaller optim.lr"
         )
 
     def _close_epoch(self, events: Any) -> None:
@@ -204,8 +205,11 @@ class _Loop:
         if not path.exists():
             return
         tensors, meta = load_tensors(path)
-        self._fitter.load_state(tensors)
-        self._at = _Position(**meta["position"])
+        try:
+            self._fitter.load_state(tensors)
+            self._at = _Position(**meta["position"])
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise ModelError(f"{path}: does not fit the run's config.toml: {first_line(error)}") from error
         if self._run.world.main:
             _log.info("resumed at epoch %d, step %d", self._at.epoch + 1, self._at.step)
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.localizer import foreground
 from train.sampling import IGNORE
 
 if TYPE_CHECKING:
@@ -33,19 +32,18 @@ def partial_cross_entropy(map_logits: Tensor, labels: Tensor, labelled: Tensor |
 
 
 def classifier_loss(
-    classify: Callable[[Tensor], Tensor], images: Tensor, map_logits: Tensor, targets: Tensor
+    classify: Callable[[Tensor], Tensor], images: Tensor, mask: Tensor, targets: Tensor
 ) -> Tensor:
     """L_CLS of the paper, section 3.3: cross-entropy of C(x * M_fg) against the image label.
 
-    The gradient flows through the frozen classifier into the map, and so into the localizer.
+    The gradient flows through the frozen classifier into the mask, and so into the localizer.
 
     Args:
         classify: (N, 3, H, W) normalised image to (N, K) logits; its parameters are frozen.
         images: (N, 3, H, W) float normalised, so that masked pixels become the mean colour.
-        map_logits: (N, 2, H, W) of the localizer.
+        mask: (N, H, W) float in [0, 1]: the localizer's foreground probability (paper).
         targets: (N,) int64 class indices.
     """
     if images.shape[0] == 0:
-        return torch.zeros((), device=map_logits.device)
-    masked = images * foreground(map_logits)[:, None]
-    return F.cross_entropy(classify(masked).float(), targets)
+        return torch.zeros((), device=mask.device)
+    return F.cross_entropy(classify(images * mask[:, None]).float(), targets)

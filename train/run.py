@@ -20,6 +20,7 @@ from edge_runtime.errors import TrainingError, UsageError
 from train.checkpoint import write_text
 from train.classifier import build_classifier, load_classifier, save_classifier
 from train.config import read_run_config, to_toml
+from train.config_limits import check_limits
 from train.dataset import load_dataset
 from train.distributed import World, join_world, leave_world
 from train.evaluate_run import evaluate_run
@@ -102,6 +103,7 @@ def train_run(
         DipsEdgeError: bad data, settings or weights (before anything is written); `out` exists; no
             space on the disk.
     """
+    check_limits(config)
     where = choose_device(device)
     world = join_world(where.type)
     try:

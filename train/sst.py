@@ -32,16 +32,17 @@ class SelfSupervisedTransformer:
     """
 
     def __init__(self, config: SstConfig, device: torch.device) -> None:
-        """Raises UsageError when the network is unknown or has no CLS token."""
+        """Raises UsageError when the network is unknown or no ViT of the plain kind with a CLS token."""
         self.device = device
         self.config = config
         net: Any = create_timm(config.name, config.weights, "SST", num_classes=0, img_size=config.size)
-        if not (
-            hasattr(net, "blocks")
-            and hasattr(net.blocks[-1], "attn")
-            and getattr(net, "cls_token", None) is not None
-        ):
-            raise UsageError(f"SST {config.name!r}: expected a vision transformer with a CLS token")
+        if not _gives_cls_attention(net):
+            raise UsageError(f"SST {config.name!r}: expected a plain vision transformer with a CLS token")
+        patch = int(net.patch_embed.patch_size[0])
+        if config.size % patch:
+            raise UsageError(
+                f"sst.size = {config.size}: expected a multiple of {patch}, the patch of {config.name}"
+            )
         self._net = net.eval().requires_grad_(False).to(device)
         self._attn: Any = net.blocks[-1].attn
         self._attn_input: Tensor | None = None
@@ -53,7 +54,7 @@ class SelfSupervisedTransformer:
         self.features = FEATURE_BLOCKS * int(net.embed_dim)
 
     def _remember(self, _module: object, inputs: tuple[Tensor, ...]) -> None:
-        self._attn_input = inputs[0]
+        self._attn_input = inputs[0].detach()
 
     def features_of(self, x: Tensor) -> Tensor:
         """CLS features (N, 4 * dim) of normalised photos (N, 3, size, size); the gradient reaches `x`."""
@@ -94,6 +95,13 @@ class SelfSupervisedTransformer:
         prefix = int(self._net.num_prefix_tokens)
         cls_to_patches: Tensor = scores.softmax(-1)[:, :, 0, prefix:]
         return cls_to_patches
+
+
+def _gives_cls_attention(net: Any) -> bool:
+    """Whether `_cls_attention` computes what the network computes (no rotary embedding, one qkv)."""
+    attn = getattr(net.blocks[-1], "attn", None) if hasattr(net, "blocks") else None
+    has_parts = all(callable(getattr(attn, part, None)) for part in ("qkv", "q_norm", "k_norm"))
+    return has_parts and getattr(net, "cls_token", None) is not None and getattr(net, "rope", None) is None
 
 
 def scale_maps(maps: Tensor, quantile: float) -> Tensor:

@@ -5,8 +5,10 @@ Nothing is unpickled: local files must be safetensors.
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
@@ -15,6 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from edge_runtime.errors import TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIN_MATCH = 0.9  # of the network's tensors must be in the file
 
@@ -37,11 +42,13 @@ def create_timm(name: str, weights: str, purpose: str, **options: Any) -> nn.Mod
         raise UsageError(f"{purpose} {name!r} is not a timm model{hint}")
     download = weights == ""
     try:
-        model: nn.Module = timm.create_model(name, pretrained=download, **options)
+        with _no_chatter():
+            model: nn.Module = timm.create_model(name, pretrained=download, **options)
     except (RuntimeError, TypeError, AssertionError) as error:
         if download and "pretrained" in str(error).lower():
             raise UsageError(f"{purpose} {name!r}: timm has no pretrained weights for it") from error
-        raise UsageError(f"{purpose} {name!r} cannot be used: {first_line(error)}") from error
+        why = "it is no vision transformer" if "'img_size'" in str(error) else first_line(error)
+        raise UsageError(f"{purpose} {name!r} cannot be used: {why}") from error
     except Exception as error:  # hub errors have no common base class
         if not download:
             raise
@@ -52,6 +59,18 @@ def create_timm(name: str, weights: str, purpose: str, **options: Any) -> nn.Mod
     if weights not in ("", "none"):
         load_weights(model, read_safetensors(weights, purpose), f"{purpose} weights {weights}")
     return model
+
+
+@contextmanager
+def _no_chatter() -> Iterator[None]:
+    """The hub's client warns of each retry; our own message says it once."""
+    log = logging.getLogger("huggingface_hub")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def first_line(error: BaseException) -> str:

@@ -1,0 +1,83 @@
+"""Which values a setting may take; checked once, before a run begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_runtime.errors import UsageError
+from train.config import flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from train.config import TrainConfig
+
+SHARE, ABOVE_ZERO, AT_LEAST_ONE, NOT_NEGATIVE = "from 0 to 1", "above 0", "at least 1", "not negative"
+INTO_ONE = "above 0, at most 1"
+RULES: Mapping[str, str] = {
+    "seed": NOT_NEGATIVE,
+    "sst.size": AT_LEAST_ONE,
+    "sst.clip_quantile": INTO_ONE,
+    "classifier.size": AT_LEAST_ONE,
+    "classifier.epochs": AT_LEAST_ONE,
+    "classifier.batch_size": AT_LEAST_ONE,
+    "classifier.lr": ABOVE_ZERO,
+    "classifier.head_lr": ABOVE_ZERO,
+    "classifier.weight_decay": NOT_NEGATIVE,
+    "proposals.min_area": SHARE,
+    "proposals.per_map": AT_LEAST_ONE,
+    "proposals.dedupe_iou": SHARE,
+    "proposals.top_p": AT_LEAST_ONE,
+    "proposals.min_score": SHARE,
+    "proposals.max_scored": AT_LEAST_ONE,
+    "sampling.n_fg": NOT_NEGATIVE,
+    "sampling.n_bg": NOT_NEGATIVE,
+    "sampling.fg_fraction": SHARE,
+    "sampling.bg_fraction": SHARE,
+    "sampling.dilation": AT_LEAST_ONE,
+    "losses.cpa": NOT_NEGATIVE,
+    "losses.cls": NOT_NEGATIVE,
+    "losses.cls_every": AT_LEAST_ONE,
+    "losses.cls_from_epoch": NOT_NEGATIVE,
+    "losses.crf": NOT_NEGATIVE,
+    "losses.crf_every": AT_LEAST_ONE,
+    "losses.crf_scale": INTO_ONE,
+    "losses.head": NOT_NEGATIVE,
+    "optim.lr": ABOVE_ZERO,
+    "optim.encoder_lr": ABOVE_ZERO,
+    "optim.weight_decay": NOT_NEGATIVE,
+    "optim.warmup": SHARE,
+    "optim.step_epochs": AT_LEAST_ONE,
+    "optim.clip": ABOVE_ZERO,
+    "optim.epochs": AT_LEAST_ONE,
+    "optim.batch_size": AT_LEAST_ONE,
+    "optim.negatives": SHARE,
+    "optim.ema": "from 0, below 1",
+    "localizer.size": AT_LEAST_ONE,
+    "localizer.eval_size": AT_LEAST_ONE,
+    "localizer.crop": INTO_ONE,
+    "localizer.decoder": AT_LEAST_ONE,
+}
+OBEYS = {
+    SHARE: lambda v: 0 <= v <= 1,
+    ABOVE_ZERO: lambda v: 0 < v < float("inf"),
+    AT_LEAST_ONE: lambda v: v >= 1,
+    NOT_NEGATIVE: lambda v: 0 <= v < float("inf"),
+    INTO_ONE: lambda v: 0 < v <= 1,
+    "from 0, below 1": lambda v: 0 <= v < 1,
+}
+
+
+def check_limits(config: TrainConfig) -> None:
+    """Raise UsageError for the first setting whose value cannot work."""
+    for key, value in flatten(config).items():
+        rule = RULES.get(key)
+        values = value if isinstance(value, tuple) else (value,)
+        if rule is not None and not all(OBEYS[rule](v) for v in values):
+            raise UsageError(f"{key} = {value!r}: expected {rule}")
+    if config.sampling.dilation % 2 == 0:
+        raise UsageError(f"sampling.dilation = {config.sampling.dilation}: expected an odd number of pixels")
+    if config.localizer.crop[0] > config.localizer.crop[1]:
+        raise UsageError(f"localizer.crop = {config.localizer.crop}: expected smallest and largest share")
+    if config.sampling.n_fg == config.sampling.n_bg == 0:
+        raise UsageError("sampling.n_fg and sampling.n_bg are both 0: expected pixels to learn from")
