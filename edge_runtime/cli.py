@@ -37,9 +37,11 @@ COMMANDS = {
 # top-level import name: (what pip calls it, our extra that brings it)
 OPTIONAL_PACKAGES = {
     "torch": ("torch", "train"),
+    "torchvision": ("torchvision", "train"),
     "timm": ("timm", "train"),
     "segmentation_models_pytorch": ("segmentation-models-pytorch", "train"),
     "safetensors": ("safetensors", "train"),
+    "tomli_w": ("tomli-w", "train"),
     "tensorboard": ("tensorboard", "train"),
     "matplotlib": ("matplotlib", "train"),
     "onnx": ("onnx", "export"),

@@ -41,7 +41,7 @@ def draw(
     color = _STATE_BGR[record["state"]]
     unit = max(0.8, min(canvas.shape[:2]) / 480)  # line widths and letters grow with the frame
     for other in record.get("others", ()):
-        _rectangle(canvas, _pixels(canvas, other["box"]), _SHADE, max(2, round(3 * unit)))
+        _rectangle(canvas, _pixels(canvas, other["box"]), _SHADE, max(2, round(2 * unit)))
         _rectangle(canvas, _pixels(canvas, other["box"]), _INK, max(1, round(unit)))
     if record["box"] is not None:
         box = _pixels(canvas, record["box"])

@@ -153,23 +153,6 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(model_path, long_clip):
         assert process.stderr.read() == ""
 
 
-def test_without_the_training_extras_a_run_works_and_loads_none_of_them(model_path, clip_path):
-    code = f"""
-import sys
-for name in ("torch", "timm", "onnx", "matplotlib", "segmentation_models_pytorch", "safetensors"):
-    sys.modules[name] = None  # importing it now fails, as where it is not installed
-from edge_runtime.cli import main
-try:
-    main(["run", "-m", {str(model_path)!r}, "-s", {str(clip_path)!r}, "-q"])
-except SystemExit as ended:
-    assert not ended.code
-assert not {{"train", "export"}} & {{name.partition(".")[0] for name in sys.modules}}
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 31
-
-
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
