@@ -107,7 +107,7 @@ def _has_size(path: Path, dtype: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _bytes(dtype: Any, shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return int(np.prod(shape)) * int(np.dtype(dtype).itemsize)
 
 
 def _open(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:

@@ -95,7 +95,7 @@ def _background_pool(flat: Tensor, inside: Tensor, kept: Tensor, config: Samplin
 
 
 def _top_mask(values: Tensor, counts: Tensor) -> Tensor:
-    """Mask of the `counts[i]` largest values of each row; ties at the edge in index order."""
+    """Mask of the `counts[i]` largest values of each row; `topk` decides among equals at the edge."""
     most = int(counts.max())
     if most == 0:
         return torch.zeros_like(values, dtype=torch.bool)

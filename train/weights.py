@@ -53,7 +53,7 @@ def create_timm(name: str, weights: str, purpose: str, **options: Any) -> nn.Mod
         if not download:
             raise
         raise TrainingError(
-            f"{purpose} {name!r}: its weights could not be downloaded ({first_line(error)}); "
+            f"{purpose} {name!r}: its weights could not be downloaded ({type(error).__name__}); "
             f"go online once, or give a local file with --{purpose.lower()}-weights FILE.safetensors"
         ) from error
     if weights not in ("", "none"):
