@@ -95,10 +95,10 @@ def _invoke(args: list[str]) -> int:
             cli.invoke(context)
     except click.exceptions.Exit as request:
         return request.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return error.exit_code
     except click.ClickException as error:
+        if not args:
+            error.show()  # click >= 8.2 has the help text as the message
+            return error.exit_code
         return _report(_one_line(error), error.exit_code)
     except DipsEdgeError as error:
         return _report(str(error), error.exit_code)
