@@ -1,4 +1,4 @@
-"""`dips-edge synth OUT`: render the license-free tower photos and clips that the quick start and tests use."""
+"""`dips-edge synth OUT`: render the license-free photos and clips that the quick start and the tests use."""
 
 from __future__ import annotations
 
@@ -13,21 +13,15 @@ from edge_runtime import cliutil
 from edge_runtime.errors import UsageError
 
 
-class PictureSize(click.ParamType):
-    """WxH in pixels, both even (video) and at least 64."""
-
-    name = "WxH"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        parts = str(value).lower().split("x")
-        if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
-            self.fail(f"expected WIDTHxHEIGHT such as 640x480, got {value!r}", param, ctx)
-        width, height = int(parts[0]), int(parts[1])
-        if min(width, height) < 64 or max(width, height) > 4096 or width % 2 or height % 2:
-            self.fail(f"expected even numbers from 64 to 4096, got {value}", param, ctx)
-        return width, height
+def picture_size(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+    """`640x480` as (640, 480); even numbers because video needs them."""
+    parts = value.lower().split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise click.BadParameter(f"expected WIDTHxHEIGHT such as 640x480, got {value!r}", context, parameter)
+    width, height = int(parts[0]), int(parts[1])
+    if min(width, height) < 64 or max(width, height) > 4096 or width % 2 or height % 2:
+        raise click.BadParameter(f"expected even numbers from 64 to 4096, got {value}", context, parameter)
+    return width, height
 
 
 @cliutil.command("synth")
@@ -36,7 +30,7 @@ class PictureSize(click.ParamType):
 @click.option("--val", type=click.IntRange(0), default=32, help="Validation photos per class.")
 @click.option("--test", type=click.IntRange(0), default=32, help="Test photos per class.")
 @click.option("--clips", type=click.IntRange(0), default=2, help="Orbit clips (7 s, 25 frames/s).")
-@click.option("--size", type=PictureSize(), default="640x480", help="Picture size.")
+@click.option("--size", metavar="WxH", callback=picture_size, default="640x480", help="Picture size.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Same seed, same pictures.")
 @click.option("--workers", type=click.IntRange(1), default=None, help="Processes.  [default: one per core]")
 @click.option("--force", is_flag=True, help="Replace a set rendered before.")
@@ -66,7 +60,8 @@ def synth(
     started = time.monotonic()
     with click.progressbar(length=total, label="rendering", file=sys.stderr) as bar:
         write_set(Path(out), plan, workers=processes, force=force, progress=bar.update)
-    click.echo(f"{out}: {total - clips} photos, {clips} clips in {time.monotonic() - started:.0f} s", err=True)
+    seconds = time.monotonic() - started
+    click.echo(f"{out}: {total - clips} photos, {clips} clips in {seconds:.0f} s", err=True)
 
 
 def _cores() -> int:

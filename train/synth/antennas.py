@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from train.synth.mesh import MeshBuilder, Vector
 from train.synth.weather import bgr
 
 if TYPE_CHECKING:
     from train.synth.mast import MastPlan
+    from train.synth.mesh import MeshBuilder, Vector
 
 UP = np.array([0.0, 0.0, 1.0])
 PANEL = ((226, 226, 222), (212, 214, 212), (196, 198, 198), (232, 230, 222))
@@ -65,13 +65,31 @@ def _sector_level(
         across = np.cross(UP, heading)
         middle = heading * standoff + UP * z
         for dz in (-0.3 * tall, 0.3 * tall):
-            builder.rod(middle + across * (-boom / 2) + UP * dz, middle + across * (boom / 2) + UP * dz, 0.045, GALVANISED)
+            builder.rod(
+                middle + across * (-boom / 2) + UP * dz,
+                middle + across * (boom / 2) + UP * dz,
+                0.045,
+                GALVANISED,
+            )
             for side in (-0.35, 0.35):
-                builder.rod(heading * reach * 0.7 + UP * (z + dz), middle + across * (side * boom) + UP * dz, 0.04, GALVANISED)
+                builder.rod(
+                    heading * reach * 0.7 + UP * (z + dz),
+                    middle + across * (side * boom) + UP * dz,
+                    0.04,
+                    GALVANISED,
+                )
         for place in np.linspace(-boom / 2, boom / 2, count):
             if rng.random() < 0.1:
                 continue
-            _panel(builder, middle + across * place, heading, across, tall * float(rng.uniform(0.8, 1.08)), colour, rng)
+            _panel(
+                builder,
+                middle + across * place,
+                heading,
+                across,
+                tall * float(rng.uniform(0.8, 1.08)),
+                colour,
+                rng,
+            )
 
 
 def _panel(
@@ -94,8 +112,12 @@ def _panel(
     builder.box(foot + heading * 0.22, axes, (wide, 0.17, tall), colour * float(rng.uniform(0.95, 1.03)))
     if rng.random() < 0.55:
         low = foot - heading * 0.2 - UP * (tall * float(rng.uniform(-0.1, 0.3)))
-        builder.box(low, np.stack([across, heading, UP]), (0.34, 0.2, 0.55), RADIO * float(rng.uniform(0.8, 1.1)))
-        builder.rod(low - UP * 0.3, foot * np.array([0.5, 0.5, 1.0]) - UP * (tall * 0.9), 0.025, np.full(3, 0.08))
+        builder.box(
+            low, np.stack([across, heading, UP]), (0.34, 0.2, 0.55), RADIO * float(rng.uniform(0.8, 1.1))
+        )
+        builder.rod(
+            low - UP * 0.3, foot * np.array([0.5, 0.5, 1.0]) - UP * (tall * 0.9), 0.025, np.full(3, 0.08)
+        )
 
 
 def _platform(builder: MeshBuilder, z: float, outer: float, inner: float, rng: np.random.Generator) -> None:
@@ -144,8 +166,12 @@ def _top(builder: MeshBuilder, plan: MastPlan, rng: np.random.Generator) -> None
     length = float(rng.uniform(1.5, 4.0))
     builder.rod(top - UP * 0.5, top + UP * length, 0.05, GALVANISED, 0.02)
     lamp = top + np.array([reach * 0.5, 0.0, 0.25])
-    builder.tube(lamp - UP * 0.2, lamp + UP * 0.2, (0.13, 0.13), bgr((190, 40, 34)).astype(np.float64), sides=8)
+    builder.tube(
+        lamp - UP * 0.2, lamp + UP * 0.2, (0.13, 0.13), bgr((190, 40, 34)).astype(np.float64), sides=8
+    )
     for _ in range(int(rng.choice((0, 1, 2, 3), p=(0.35, 0.3, 0.2, 0.15)))):
         foot = top + _heading(float(rng.uniform(0.0, 6.3))) * (reach + float(rng.uniform(0.2, 0.8)))
         builder.rod(top, foot, 0.04, GALVANISED)
-        builder.rod(foot, foot + UP * float(rng.uniform(2.0, 5.0)), 0.035, bgr((222, 222, 216)).astype(np.float64))
+        builder.rod(
+            foot, foot + UP * float(rng.uniform(2.0, 5.0)), 0.035, bgr((222, 222, 216)).astype(np.float64)
+        )

@@ -37,7 +37,10 @@ class Camera:
         return replace(
             self,
             focal_px=self.focal_px * scale,
-            centre_px=tuple((c - o + 0.5) * scale - 0.5 for c, o in zip(self.centre_px, (x0, y0), strict=True)),
+            centre_px=(
+                (self.centre_px[0] - x0 + 0.5) * scale - 0.5,
+                (self.centre_px[1] - y0 + 0.5) * scale - 0.5,
+            ),
             width=width * scale,
             height=height * scale,
         )
@@ -48,12 +51,16 @@ class Camera:
 
     def to_camera(self, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """World points (..., 3) in camera axes, metres; z is the depth."""
-        return (points_m - self.position_m) @ self.camera_from_world.T
+        points: NDArray[np.float64] = (points_m - self.position_m) @ self.camera_from_world.T
+        return points
 
     def to_pixels(self, points_camera: NDArray[np.float64]) -> NDArray[np.float64]:
         """Camera-axes points (..., 3) to pixels (..., 2); depth below `NEAR_M` is taken as `NEAR_M`."""
         depth = np.maximum(points_camera[..., 2:], NEAR_M)
-        return points_camera[..., :2] / depth * self.focal_px + np.array(self.centre_px)
+        pixels: NDArray[np.float64] = points_camera[..., :2] / depth * self.focal_px + np.array(
+            self.centre_px
+        )
+        return pixels
 
     def project(self, points_m: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """World points (..., 3) to pixels (..., 2) and depths (...) in metres."""
@@ -88,7 +95,7 @@ def aimed(
     size: tuple[int, int],
     roll_rad: float = 0.0,
 ) -> Camera:
-    """Camera at `position_m` turned so that `target_m` appears at `pixel` (x, y) of a `size` (w, h) picture."""
+    """Camera at `position_m` turned so that `target_m` appears at `pixel` (x, y); `size` is (w, h)."""
     width, height = size
     centre = ((width - 1) / 2, (height - 1) / 2)
     east, north, up = (float(v) for v in target_m - position_m)

@@ -7,28 +7,34 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_runtime.errors import DatasetError
 from train.synth import buildings
 from train.synth.camera import Camera, aimed, orientation
-from train.synth.ground import TEXEL_M
+from train.synth.groundmap import TEXEL_M
 from train.synth.land import random_land
 from train.synth.mast import MastPlan, build_tower, random_plan
+from train.synth.placing import Around
 from train.synth.scene import Picture, Scene, lay_out
-from train.synth.scenery import CLEAR_M, Around, random_scenery
+from train.synth.scenery import CLEAR_M, random_scenery
 from train.synth.sensor import Sensor, expose, exposure_gain
 from train.synth.weather import random_weather
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
 FPS = 25.0
 SHUTTER = 0.25  # share of the frame time
+SHAKE_HZ = np.array([0.7, 1.9, 4.3, 7.1])
+SHAKE_RAD = np.array([12e-4, 6e-4, 4e-4, 3e-4])
 MAP_TEXELS = 1536
 FOURCC = "mp4v"  # MPEG-4 part 2: every OpenCV wheel writes and reads it; H.264 encoders are missing from them
 
@@ -58,14 +64,13 @@ class Flight:
         pixel = (size[0] * drift_x, size[1] * drift_y)
         target = np.array([0.0, 0.0, 0.52 * self.mast_m])
         camera = aimed(eye, target, pixel, focal_px=self.focal_px, size=size)
-        right, down, forward = camera.camera_from_world
+        forward = camera.camera_from_world[2]
         yaw, pitch = math.atan2(forward[0], forward[1]), math.asin(forward[2])
         yaw += self.look_away_rad * _pulse(s)
-        shake = [
-            sum(0.0012 / (k + 1) * math.sin(2 * math.pi * (f * t + self.wobble[axis, k])) for k, f in enumerate((0.7, 1.9, 4.3, 7.1)))
-            for axis in range(3)
-        ]
-        return replace(camera, camera_from_world=orientation(yaw + shake[0], pitch + shake[1], 2.0 * shake[2]))
+        waves = SHAKE_RAD * np.sin(2.0 * math.pi * (SHAKE_HZ * t + self.wobble))
+        shake_yaw, shake_pitch, shake_roll = (float(v) for v in waves.sum(axis=1))
+        turned = orientation(yaw + shake_yaw, pitch + shake_pitch, 2.0 * shake_roll)
+        return replace(camera, camera_from_world=turned)
 
 
 def render_orbit_clip(
@@ -89,9 +94,11 @@ def render_orbit_clip(
         OSError: the truth file cannot be written.
     """
     partial = path.with_name(f".partial-{path.name}")
-    writer = cv2.VideoWriter(str(partial), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*FOURCC), fps, size)
+    writer = cv2.VideoWriter(str(partial), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*FOURCC), fps, size)
     if not writer.isOpened():
-        raise DatasetError(f"{path}: this OpenCV cannot write {FOURCC} video there; check the folder and the cv2 build")
+        raise DatasetError(
+            f"{path}: this OpenCV cannot write {FOURCC} video there; check the folder and the cv2 build"
+        )
     lines = []
     try:
         for number, (image, truth) in enumerate(orbit_frames(seed, seconds, size, leave=leave, fps=fps)):
@@ -99,30 +106,42 @@ def render_orbit_clip(
             lines.append(json.dumps({"frame": number, "t": round(number / fps, 4), **truth}))
         writer.release()
         path.with_name(f"{path.stem}.gt.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         writer.release()
         partial.unlink(missing_ok=True)
 
 
 def orbit_frames(
-    seed: int | tuple[int, ...], seconds: float, size: tuple[int, int], *, leave: bool = True, fps: float = FPS
+    seed: int | tuple[int, ...],
+    seconds: float,
+    size: tuple[int, int],
+    *,
+    leave: bool = True,
+    fps: float = FPS,
 ) -> Iterator[tuple[NDArray[np.uint8], dict[str, object]]]:
-    """Frames (H, W, 3) uint8 and their truth: `objects` (box x0, y0, x1, y1 in the frame, `visible`), `present`."""
-    rng = np.random.default_rng(seed)
-    plan = random_plan(rng)
-    flight = _random_flight(rng, plan, size, leave)
-    scene = _orbit_scene(rng, plan, max(flight.distance_m))
-    sensor = Sensor((0.0, 0.0), 0.4 * size[0] / 640, 1.0, 122.0, 1.03, 0.95, 0.08, np.ones(3, np.float32))
-    gain: float | None = None
+    """Frames (H, W, 3) uint8 BGR, each with its truth as `frame_truth` gives it."""
+    scene, flight, rng = plan_orbit(seed, size, leave=leave)
+    sensor = Sensor((0.0, 0.0), 0.4 * size[0] / 640, 1.0, 124.0, 1.03, 0.95, 0.08, np.ones(3, np.float32))
+    gain: float | None = None  # the first frame's exposure is kept
     for number in range(round(seconds * fps)):
         t = number / fps
         camera = flight.camera(t, seconds, size)
         later = flight.camera(t + SHUTTER / fps, seconds, size)
-        shot = replace(sensor, shake_px=_flow_px(camera, later))
         picture = scene.render(camera)
         gain = exposure_gain(picture.image, sensor) if gain is None else gain
-        yield expose(picture.image, shot, rng, gain=gain), _truth(scene, camera, picture)
+        shot = replace(sensor, shake_px=_flow_px(camera, later))
+        yield expose(picture.image, shot, rng, gain=gain), frame_truth(scene, camera, picture)
+
+
+def plan_orbit(
+    seed: int | tuple[int, ...], size: tuple[int, int], *, leave: bool
+) -> tuple[Scene, Flight, np.random.Generator]:
+    """World and flight of a clip, and the generator that goes on to drive the sensor's noise."""
+    rng = np.random.default_rng(seed)
+    plan = random_plan(rng)
+    flight = _random_flight(rng, plan, size, leave)
+    return _orbit_scene(rng, plan, max(flight.distance_m)), flight, rng
 
 
 def _random_flight(rng: np.random.Generator, plan: MastPlan, size: tuple[int, int], leave: bool) -> Flight:
@@ -136,7 +155,10 @@ def _random_flight(rng: np.random.Generator, plan: MastPlan, size: tuple[int, in
         start_rad=float(rng.uniform(0.0, 2.0 * math.pi)),
         sweep_rad=turn * math.radians(float(rng.uniform(50.0, 90.0))),
         distance_m=(far, near),
-        altitude_m=(float(rng.uniform(0.4, 0.7)) * plan.height_m, float(rng.uniform(0.75, 1.15)) * plan.height_m),
+        altitude_m=(
+            float(rng.uniform(0.4, 0.7)) * plan.height_m,
+            float(rng.uniform(0.75, 1.15)) * plan.height_m,
+        ),
         focal_px=focal,
         look_away_rad=turn * 1.02 * fov if leave else 0.0,
         wobble=rng.uniform(0.0, 1.0, (3, 4)),
@@ -159,7 +181,10 @@ def _orbit_scene(rng: np.random.Generator, plan: MastPlan, radius_m: float) -> S
     return Scene(weather, land, scenery, tower, compound, float(rng.uniform(0.02, 0.08)), maps)
 
 
-def _truth(scene: Scene, camera: Camera, picture: Picture) -> dict[str, object]:
+def frame_truth(scene: Scene, camera: Camera, picture: Picture) -> dict[str, object]:
+    """`objects`: none or one, with `box` (x0, y0, x1, y1 inclusive) and `visible`, the share of the whole
+    tower's box inside the frame; `present`: at least half of it is.
+    """
     if picture.box is None or scene.tower is None:
         return {"objects": [], "present": False}
     points, _ = camera.project(scene.tower.points())

@@ -10,27 +10,30 @@ import json
 import multiprocessing
 import shutil
 import signal
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
 
 from edge_runtime.errors import DatasetError
 from train.synth.clips import render_orbit_clip
+from train.synth.scene import Box
 from train.synth.stills import render_still
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from train.synth.scene import Box
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 VERSION = 1  # raised whenever the same seed gives other pictures
 SPLITS = ("train", "val", "test")
 CLASSES = ("background", "tower")
 CLIP_SECONDS = 7.0
 MANIFEST = "synth.json"
+Job = Callable[[], Box | None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,12 @@ class SetPlan:
 
 
 def write_set(
-    out: Path, plan: SetPlan, *, workers: int, force: bool = False, progress: Callable[[int], None] | None = None
+    out: Path,
+    plan: SetPlan,
+    *,
+    workers: int,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
     """Render `plan` into a hidden folder beside `out` and rename it once everything is there.
 
@@ -66,19 +74,22 @@ def write_set(
         DatasetError: `out` is in use, or cannot be written.
     """
     _check_free(out, force)
-    partial = out.with_name(f".{out.name}.partial")
+    out = out.absolute()
+    unfinished = out.with_name(f".{out.name}.partial")
     try:
-        if partial.exists():  # a killed run left it
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        _render(partial, plan, workers, progress or (lambda _: None))
+        if unfinished.exists():  # a killed run left it
+            shutil.rmtree(unfinished)
+        unfinished.mkdir(parents=True)
+        _render(unfinished, plan, workers, progress or (lambda _: None))
         manifest = {"version": VERSION, "classes": CLASSES, "negative_class": "background", **asdict(plan)}
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _put_in_place(partial, out)
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _put_in_place(unfinished, out)
     except OSError as error:
-        raise DatasetError(f"{out}: cannot write the rendered set: {error.strerror or error}; nothing was kept") from error
+        raise DatasetError(
+            f"{out}: cannot write the rendered set: {error.strerror or error}; nothing was kept"
+        ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _check_free(out: Path, force: bool) -> None:
@@ -89,17 +100,21 @@ def _check_free(out: Path, force: bool) -> None:
     if not any(out.iterdir()):
         return
     if not force:
-        raise DatasetError(f"{out}: expected a new or empty folder, found files in it; choose another or add --force")
+        raise DatasetError(
+            f"{out}: expected a new or empty folder, found files in it; choose another or add --force"
+        )
     if not (out / MANIFEST).is_file():
-        raise DatasetError(f"{out}: --force replaces only a set rendered before, and there is no {MANIFEST} in it")
+        raise DatasetError(
+            f"{out}: --force replaces only a set rendered before, and there is no {MANIFEST} in it"
+        )
 
 
-def _put_in_place(partial: Path, out: Path) -> None:
+def _put_in_place(finished: Path, out: Path) -> None:
     old = out.with_name(f".{out.name}.old")
     if out.exists():
         shutil.rmtree(old, ignore_errors=True)
         out.rename(old)
-    partial.rename(out)
+    finished.rename(out)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -107,35 +122,45 @@ def _render(root: Path, plan: SetPlan, workers: int, progress: Callable[[int], N
     photos = list(plan.photos())
     for split, name, _ in photos:
         (root / split / name).mkdir(parents=True, exist_ok=True)
-    boxes: dict[str, dict[str, Box | None]] = {split: {} for split in SPLITS}
-    context = multiprocessing.get_context("spawn")  # forked children of a threaded OpenCV can hang
-    with ProcessPoolExecutor(max(1, workers), mp_context=context, initializer=_set_up_worker) as pool:
-        try:
-            clips = [pool.submit(_write_clip, root, plan, k) for k in range(plan.clips)]
-            jobs = {pool.submit(_write_photo, root, plan, *photo): photo for photo in photos}
-            for job in _finished([*clips, *jobs]):
-                result = job.result()
-                if job in jobs:
-                    split, name, number = jobs[job]
-                    boxes[split][photo_name(split, name, number)] = result
-                progress(1)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    jobs: list[Job] = [partial(_write_clip, root, plan, k) for k in range(plan.clips)]  # the longest first
+    jobs += [partial(_write_photo, root, plan, *photo) for photo in photos]
+    boxes: dict[str, list[tuple[str, Box]]] = {split: [] for split in SPLITS}
+    for number, box in _results(jobs, workers):
+        if box is not None:
+            split, name, count = photos[number - plan.clips]
+            boxes[split].append((photo_name(split, name, count), box))
+        progress(1)
     for split in SPLITS[1:]:
-        if boxes[split]:
-            _write_boxes(root / split / "boxes.csv", boxes[split])
+        if getattr(plan, split):
+            _write_boxes(root / split / "boxes.csv", sorted(boxes[split]))
 
 
-def _finished(jobs: list[Future[Box | None]]) -> Iterator[Future[Box | None]]:
-    waiting = set(jobs)
-    while waiting:
-        done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-        yield from done
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Box | None]]:
+    """(job number, result) as jobs finish; leaves no process behind when the caller stops early."""
+    if workers == 1:
+        yield from ((number, job()) for number, job in enumerate(jobs))
+        return
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")  # forked children of a threaded OpenCV can hang
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up_worker)
+    try:
+        numbers = {pool.submit(job): number for number, job in enumerate(jobs)}
+        for future in as_completed(numbers):
+            yield numbers[future], future.result()
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a rendering process was stopped from outside; try again with fewer --workers"
+        ) from error
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _set_up_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     cv2.setNumThreads(1)
 
 
@@ -159,8 +184,8 @@ def _write_clip(root: Path, plan: SetPlan, number: int) -> None:
     render_orbit_clip(path, (plan.seed, len(SPLITS), number), CLIP_SECONDS, plan.size, leave=number % 2 == 0)
 
 
-def _write_boxes(path: Path, boxes: dict[str, Box | None]) -> None:
+def _write_boxes(path: Path, boxes: list[tuple[str, Box]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["path", "x0", "y0", "x1", "y1"])
-        writer.writerows([photo, *box] for photo, box in sorted(boxes.items()) if box is not None)
+        writer.writerows([photo, *box] for photo, box in boxes)

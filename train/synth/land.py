@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from train.synth.weather import Rgb, bgr
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 REACH_M = 4000.0  # the map ends here; haze and ridges take over
 CLEAR_M = 16.0  # no road nearer to the mast than this
@@ -56,7 +59,7 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Parcel:
-    """One field: corners (4, 2), BGR colour, strength and direction (0 or 1) of its rows, width of its grassy edge."""
+    """One field: corners (4, 2), BGR colour, strength and axis (0 or 1) of its rows, width of its edge."""
 
     corners_m: NDArray[np.float64]
     colour: NDArray[np.float32]
@@ -74,6 +77,16 @@ class Road:
     colour: NDArray[np.float32]
     marked: bool
 
+    @property
+    def length_m(self) -> float:
+        return float(np.linalg.norm(self.ends_m[1] - self.ends_m[0]))
+
+    @property
+    def along(self) -> NDArray[np.float64]:
+        """Unit vector (2,) from the first end to the second."""
+        direction: NDArray[np.float64] = (self.ends_m[1] - self.ends_m[0]) / max(1e-6, self.length_m)
+        return direction
+
 
 @dataclass(frozen=True)
 class Land:
@@ -88,9 +101,14 @@ class Land:
     row_period_m: float
     seed: int
 
+    @property
+    def turn_rad(self) -> float:
+        """Direction of the first axis, from east."""
+        return math.atan2(self.axes[0, 1], self.axes[0, 0])
+
 
 def random_land(rng: np.random.Generator, *, pad: bool) -> Land:
-    """Cut the plane into ever smaller rectangles, some cuts become roads; `pad`: gravel and a track at the origin."""
+    """Cut the plane into ever smaller rectangles, some cuts become roads; `pad` puts gravel at the origin."""
     names = list(STYLES)
     shares = np.array([STYLES[name].share for name in names])
     kind = names[int(rng.choice(len(names), p=shares / shares.sum()))]
@@ -115,7 +133,7 @@ def random_land(rng: np.random.Generator, *, pad: bool) -> Land:
         cut = low + (high - low) * rng.uniform(0.35, 0.65)
         if abs(cut) < CLEAR_M:
             cut = math.copysign(CLEAR_M + rng.uniform(0.0, 25.0), cut)
-        ends = ((x0, cut, x1, cut) if across else (cut, y0, cut, y1))
+        ends = (x0, cut, x1, cut) if across else (cut, y0, cut, y1)
         if depth < 14 and rng.random() < style.road * (1.0 if depth < 7 else 0.5) and near < 2500.0:
             roads.append(_road(np.reshape(ends, (2, 2)) @ axes, depth, kind, rng))
         halves = ((x0, y0, x1, cut), (x0, cut, x1, y1)) if across else ((x0, y0, cut, y1), (cut, y0, x1, y1))
@@ -125,11 +143,22 @@ def random_land(rng: np.random.Generator, *, pad: bool) -> Land:
         gravel = bgr((166, 158, 146)) * np.float32(rng.uniform(0.75, 1.1))
         square = np.array([[-half, -half], [half, -half], [half, half], [-half, half]]) @ axes
         parcels.append(Parcel(square, gravel, 0.0, 0))
-        way = np.array([[half * 0.9, 0.0], [float(rng.uniform(40.0, 160.0)), 0.0]]) @ axes * rng.choice((-1.0, 1.0))
+        way = (
+            np.array([[half * 0.9, 0.0], [float(rng.uniform(40.0, 160.0)), 0.0]])
+            @ axes
+            * rng.choice((-1.0, 1.0))
+        )
         roads.append(Road(way, 3.0, gravel, False))
     verge = bgr(GREENS[int(rng.integers(len(GREENS)))]) * dry * np.float32(0.92)
     return Land(
-        kind, style, axes, tuple(parcels), tuple(roads), verge, float(rng.uniform(1.2, 3.5)), int(rng.integers(1 << 30))
+        kind,
+        style,
+        axes,
+        tuple(parcels),
+        tuple(roads),
+        verge,
+        float(rng.uniform(1.2, 3.5)),
+        int(rng.integers(1 << 30)),
     )
 
 
@@ -153,4 +182,6 @@ def _road(ends: NDArray[np.float64], depth: int, kind: str, rng: np.random.Gener
     if paved:
         grey = rng.uniform(0.34, 0.52)
         return Road(ends, float(rng.uniform(5.5, 9.0)), np.full(3, grey, np.float32), True)
-    return Road(ends, float(rng.uniform(2.5, 4.0)), bgr((172, 156, 126)) * np.float32(rng.uniform(0.8, 1.1)), False)
+    return Road(
+        ends, float(rng.uniform(2.5, 4.0)), bgr((172, 156, 126)) * np.float32(rng.uniform(0.8, 1.1)), False
+    )

@@ -5,11 +5,11 @@ seed ──▶ MastPlan (kind, size, paint) ──▶ Mesh in world metres, foot
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from train.synth import antennas
 from train.synth.mesh import Mesh, MeshBuilder, Vector
@@ -85,12 +85,12 @@ def build_tower(plan: MastPlan, rng: np.random.Generator) -> Mesh:
 
 def _monopole(builder: MeshBuilder, plan: MastPlan) -> None:
     steps = np.linspace(0.0, plan.height_m, 8 if plan.banded else 6)
-    for low, high in zip(steps[:-1], steps[1:], strict=True):
+    for low, high in itertools.pairwise(steps):
         colour = plan.paint((low + high) / 2)
         start, end = np.array([0.0, 0.0, low]), np.array([0.0, 0.0, high])
         builder.tube(start, end, (plan.reach_m(low), plan.reach_m(high)), colour, sides=16, caps=False)
         flange = plan.reach_m(low) * 1.18
-        builder.tube(start, start + [0, 0, 0.12], (flange, flange), colour * 0.9, sides=12)
+        builder.tube(start, start + np.array([0.0, 0.0, 0.12]), (flange, flange), colour * 0.9, sides=12)
 
 
 def _levels(plan: MastPlan, rng: np.random.Generator) -> list[float]:
@@ -108,7 +108,7 @@ def _lattice(builder: MeshBuilder, plan: MastPlan, rng: np.random.Generator) -> 
     levels = _levels(plan, rng)
     pattern = ("cross", "kay", "zigzag")[int(rng.choice(3, p=(0.6, 0.25, 0.15)))]
     stout = plan.height_m / 50.0
-    for bay, (low, high) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for bay, (low, high) in enumerate(itertools.pairwise(levels)):
         rise = 1.0 - low / plan.height_m
         leg_radius = (0.055 + 0.085 * rise) * (0.6 + 0.4 * stout)
         brace_radius = (0.032 + 0.03 * rise) * (0.65 + 0.35 * stout)
@@ -120,7 +120,9 @@ def _lattice(builder: MeshBuilder, plan: MastPlan, rng: np.random.Generator) -> 
             worn = colour * rng.uniform(0.92, 1.06)
             builder.rod(a, c, leg_radius, worn)
             builder.rod(c, d, brace_radius, worn * rng.uniform(0.9, 1.05))
-            _brace(builder, (a, b, c, d), pattern, bay, brace_radius, worn * rng.uniform(0.88, 1.05), high - low)
+            _brace(
+                builder, (a, b, c, d), pattern, bay, brace_radius, worn * rng.uniform(0.88, 1.05), high - low
+            )
 
 
 def _brace(
@@ -172,16 +174,3 @@ def _ladder(builder: MeshBuilder, plan: MastPlan, rng: np.random.Generator) -> N
         offset = 0.4 + 0.07 * k
         reach = np.minimum(offset, 0.8 * np.linalg.norm(middle[:, :2], axis=1))[:, None]
         builder.chain(inward + along * reach, 0.03, cable)
-
-
-def shadow_parts(mesh: Mesh, to_sun: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:
-    """Where the parts of `mesh` throw their shadow: rods as ground segments (2, 2) with a width, facets (4, 2)."""
-    slope = to_sun[:2] / max(float(to_sun[2]), 0.08)
-
-    def fall(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        ground: NDArray[np.float64] = points[..., :2] - points[..., 2:] * slope
-        return ground
-
-    rods = zip(fall(mesh.starts), fall(mesh.ends), mesh.radii.mean(axis=1), strict=True)
-    facets = fall(mesh.corners[mesh.normals @ to_sun > 0.0])
-    return [(np.stack([a, b]), 2.0 * float(r)) for a, b, r in rods] + [(quad, 0.0) for quad in facets]

@@ -5,6 +5,7 @@ Rods are round bars (lattice members, poles, cables); facets are quads (walls, p
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -44,13 +45,15 @@ class MeshBuilder:
     rods: list[tuple[Vector, Vector, float, float, Vector]] = field(default_factory=list)
     facets: list[tuple[Vector, Vector, Vector, Vector]] = field(default_factory=list)  # (n, 4, 3) and (n, 3)s
 
-    def rod(self, start: Vector, end: Vector, radius: float, colour: Vector, end_radius: float | None = None) -> None:
+    def rod(
+        self, start: Vector, end: Vector, radius: float, colour: Vector, end_radius: float | None = None
+    ) -> None:
         """A round bar from `start` to `end`."""
         self.rods.append((start, end, radius, radius if end_radius is None else end_radius, colour))
 
     def chain(self, points: Vector, radius: float, colour: Vector) -> None:
         """Bars through `points` (n, 3), one after the other."""
-        for start, end in zip(points[:-1], points[1:], strict=True):
+        for start, end in itertools.pairwise(points):
             self.rod(start, end, radius, colour)
 
     def facet(self, corners: Vector, colour: Vector, outward: Vector, anchor: Vector | None = None) -> None:
@@ -64,9 +67,9 @@ class MeshBuilder:
         self.facets.append((corners[None], normal[None], middle[None], colour[None]))
 
     def decals(self, corners: Vector, colour: Vector, normal: Vector, anchor: Vector) -> None:
-        """Many quads (n, 4, 3) on one wall: same unit normal, drawn after the facet added before with `anchor`."""
-        shape = (len(corners), 3)
-        self.facets.append((corners, *(np.broadcast_to(v, shape) for v in (normal, anchor, colour))))
+        """Many quads (n, 4, 3) on one wall, drawn after it: same unit `normal`, same `anchor` as the wall."""
+        normals, anchors, colours = (np.broadcast_to(v, (len(corners), 3)) for v in (normal, anchor, colour))
+        self.facets.append((corners, normals, anchors, colours))
 
     def box(self, centre: Vector, axes: Vector, size: tuple[float, float, float], colour: Vector) -> None:
         """A cuboid with side lengths `size` along the unit rows of `axes` (3, 3)."""
@@ -79,7 +82,14 @@ class MeshBuilder:
                 self.facet(corners, colour, side * half[k])
 
     def tube(
-        self, start: Vector, end: Vector, radii: tuple[float, float], colour: Vector, *, sides: int = 12, caps: bool = True
+        self,
+        start: Vector,
+        end: Vector,
+        radii: tuple[float, float],
+        colour: Vector,
+        *,
+        sides: int = 12,
+        caps: bool = True,
     ) -> None:
         """A tapered many-sided tube with closed ends."""
         axis = (end - start) / np.linalg.norm(end - start)
@@ -94,7 +104,12 @@ class MeshBuilder:
         if caps:
             for centre, rim, outward in ((start, low, -axis), (end, high, axis)):
                 for k in range(0, sides, 2):
-                    self.facet(np.stack([centre, rim[k], rim[k + 1], rim[(k + 2) % sides]]), colour, outward, centre + outward * 0.02)
+                    self.facet(
+                        np.stack([centre, rim[k], rim[k + 1], rim[(k + 2) % sides]]),
+                        colour,
+                        outward,
+                        centre + outward * 0.02,
+                    )
 
     def build(self) -> Mesh:
         """The arrays of everything added so far."""

@@ -1,4 +1,4 @@
-"""Draws meshes and sprites into a picture, far parts first, and keeps track of what stays visible of a subject."""
+"""Draws meshes and sprites into a picture, far parts first, and tracks what stays visible of the subject."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAR_PX = 8000.0  # drawing coordinates are kept within this
 
 @dataclass
 class Canvas:
-    """A picture under construction: `image` (H, W, 3) uint8 and the visible `share` (H, W) uint8 of the subject."""
+    """A picture in the making: `image` (H, W, 3) uint8 and the subject's visible `share` (H, W) uint8."""
 
     image: NDArray[np.uint8]
     share: NDArray[np.uint8]
@@ -61,13 +61,13 @@ def draw_mesh(canvas: Canvas, mesh: Mesh, camera: Camera, weather: Weather, *, c
     direct = rod_light(mesh.starts, mesh.ends, eye, weather.to_sun)[:, None] * 1.25
     rod_tone = _tone(mesh.rod_colours * (0.7 * weather.ambient + direct * weather.sun), reach, weather)
     pixels = camera.to_pixels(corners)
-    near_facets = (corners[..., 2] < NEAR_M).any(axis=1) if len(corners) else np.zeros(0, bool)
+    near_facets = corners[..., 2].min(axis=1) < NEAR_M
     depths = np.stack([starts[:, 2], ends[:, 2]], axis=1)
-    drawable = (depths > NEAR_M).all(axis=1)
+    drawable = np.asarray((depths > NEAR_M).all(axis=1))
     widths = 2.0 * mesh.radii * camera.focal_px / np.maximum(depths, NEAR_M)
     tips = np.stack([camera.to_pixels(starts), camera.to_pixels(ends)], axis=1)
     outlines = _fixed(_thicken(tips, widths))
-    thin = widths.max(axis=1) < THIN_PX if len(widths) else np.zeros(0, bool)
+    thin = np.asarray(widths.max(axis=1) < THIN_PX)
     quads = _fixed(pixels)
     for k in np.argsort(-np.concatenate([anchors, reach]), kind="stable"):
         n = k - len(anchors)
@@ -96,19 +96,19 @@ def _thicken(tips: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[
 def _draw_thin(
     canvas: Canvas, tips: NDArray[np.float64], width: float, colour: tuple[float, float, float], cover: int
 ) -> None:
-    """A line thinner than a pixel: its colour is mixed with what lies behind its middle."""
+    """A line thinner than a pixel: its colour and cover are mixed with what lies behind its middle."""
     height, breadth = canvas.share.shape
     x, y = (tips[0] + tips[1]) / 2
     amount = float(np.clip(width, 0.0, 1.0))
-    if amount < 0.97 and 0 <= x < breadth and 0 <= y < height:
+    level = float(cover)
+    if 0 <= x < breadth and 0 <= y < height:
         behind = canvas.image[int(y), int(x)]
-        b, g, r = (float(c) * amount + float(p) * (1 - amount) for c, p in zip(colour, behind, strict=True))
+        b, g, r = (float(c) * amount + float(p) * (1.0 - amount) for c, p in zip(colour, behind, strict=True))
         colour = (b, g, r)
-    ends = _fixed(tips)
-    a, b_ = (tuple(int(v) for v in end[0]) for end in ends)
-    cv2.line(canvas.image, a, b_, colour, 1, cv2.LINE_8, SUBPIXEL)
-    if amount > 0.5:
-        cv2.line(canvas.share, a, b_, (cover,), 1, cv2.LINE_8, SUBPIXEL)
+        level = cover * amount + float(canvas.share[int(y), int(x)]) * (1.0 - amount)
+    start, end = (tuple(int(v) for v in tip[0]) for tip in _fixed(tips))
+    cv2.line(canvas.image, start, end, colour, 1, cv2.LINE_8, SUBPIXEL)
+    cv2.line(canvas.share, start, end, (level,), 1, cv2.LINE_8, SUBPIXEL)
 
 
 def clip_near(corners_camera: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from train.synth.ground import TEXEL_M, GroundMap, look_down, paint_maps
+from train.synth.ground import look_down
+from train.synth.groundmap import TEXEL_M, GroundMap, paint_maps
+from train.synth.placing import Thing, on_ground
 from train.synth.raster import Canvas, draw_mesh
-from train.synth.scenery import Scenery, Thing, shadows
+from train.synth.shadows import all_shadows
 from train.synth.sky import paint_sky
 from train.synth.trees import Grove, Tree
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from train.synth.camera import Camera
     from train.synth.land import Land
     from train.synth.mesh import Mesh
+    from train.synth.scenery import Scenery
     from train.synth.weather import Weather
 
 SUPERSAMPLE = 2
@@ -35,7 +38,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Picture:
-    """`image` (H, W, 3) uint8 BGR without camera faults; `box` x0, y0, x1, y1, whole pixels, ends inclusive."""
+    """`image` (H, W, 3) uint8 BGR without camera faults; `box` x0, y0, x1, y1 in pixels, ends inclusive."""
 
     image: NDArray[np.uint8]
     box: Box | None
@@ -90,16 +93,17 @@ class Scene:
             start = int(below[0])
             ground, seen = look_down(self.land, self.maps, rays[start:], camera, self.weather)
             mixed[start:] += (ground - mixed[start:]) * seen[..., None]
-        return np.clip(mixed * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
+        return np.asarray(np.clip(mixed * 255.0 + 0.5, 0.0, 255.0), np.uint8)
 
     def _in_view(self, camera: Camera) -> list[tuple[float, Tree | Thing | None]]:
         """(distance, object) of all that may show; None stands for the tower."""
         found: list[tuple[float, Tree | Thing | None]] = []
         eye = camera.position_m[:2]
-        for thing in (*self.scenery.trees, *self.scenery.things):
-            foot = np.array([*thing.foot_m, 0.0])
-            x, _, z = (float(v) for v in camera.to_camera(foot))
-            if z > -thing.radius_m and abs(x) < 0.62 * camera.width / camera.focal_px * max(z, 0.0) + 2 * thing.radius_m + 5:
+        things: list[Tree | Thing] = [*self.scenery.trees, *self.scenery.things]
+        half_view = 0.62 * camera.width / camera.focal_px  # with room for what stands at the edge
+        for thing in things:
+            x, _, z = (float(v) for v in camera.to_camera(on_ground(thing.foot_m)))
+            if z > -thing.radius_m and abs(x) < half_view * max(z, 0.0) + 2.0 * thing.radius_m + 5.0:
                 found.append((float(np.hypot(*(thing.foot_m - eye))), thing))
         middle = float(np.hypot(*eye))
         if self.compound is not None:
@@ -124,7 +128,8 @@ class Scene:
             scale //= 2
         window = camera.window(x0, y0, x1 - x0, y1 - y0, scale)
         layer = Canvas(
-            np.zeros((window.height, window.width, 3), np.uint8), np.zeros((window.height, window.width), np.uint8)
+            np.zeros((window.height, window.width, 3), np.uint8),
+            np.zeros((window.height, window.width), np.uint8),
         )
         draw_mesh(layer, self.tower, window, self.weather, cover=255)
         size = ((x1 - x0) * SUPERSAMPLE, (y1 - y0) * SUPERSAMPLE)
@@ -143,8 +148,13 @@ def tight_box(share: NDArray[np.uint8]) -> Box | None:
 
 
 def lay_out(
-    weather: Weather, land: Land, scenery: Scenery, tower: Mesh | None, focus: Sequence[tuple[float, float]], size: int
+    weather: Weather,
+    land: Land,
+    scenery: Scenery,
+    tower: Mesh | None,
+    focus: Sequence[tuple[float, float]],
+    size: int,
 ) -> Sequence[GroundMap]:
     """Ground maps centred on `focus` (one point per `TEXEL_M`), with all shadows."""
     assert len(focus) == len(TEXEL_M)
-    return paint_maps(land, weather, shadows(scenery, tower, weather), focus, size)
+    return paint_maps(land, all_shadows(scenery, tower, weather), focus, size)

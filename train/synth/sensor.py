@@ -53,12 +53,12 @@ def exposure_gain(image: NDArray[np.uint8], sensor: Sensor) -> float:
 def expose(
     image: NDArray[np.uint8], sensor: Sensor, rng: np.random.Generator, *, gain: float | None = None
 ) -> NDArray[np.uint8]:
-    """The photo (H, W, 3) uint8 that the sensor makes of a clean picture; `gain` None for automatic exposure."""
+    """The photo (H, W, 3) uint8 made of a clean picture; `gain` None for automatic exposure."""
     height, width = image.shape[:2]
     photo = image.astype(np.float32)
     photo *= exposure_gain(image, sensor) if gain is None else gain
     if sensor.softness_px > 0.2:
-        photo = cv2.GaussianBlur(photo, (0, 0), sensor.softness_px)
+        photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), sensor.softness_px), np.float32)
     if max(map(abs, sensor.shake_px)) > 0.5:
         photo = _shaken(photo, sensor.shake_px)
     x = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :]
@@ -71,7 +71,7 @@ def expose(
     photo = np.where(photo > 200.0, 200.0 + 55.0 * np.tanh((photo - 200.0) / 55.0), photo)  # soft shoulder
     grain = rng.standard_normal((height, width, 3), np.float32)
     photo += grain * (sensor.noise * (0.6 + 0.4 * np.sqrt(np.clip(grey, 0.0, 255.0) / 118.0)))
-    return np.clip(photo + 0.5, 0.0, 255.0).astype(np.uint8)
+    return np.asarray(np.clip(photo + 0.5, 0.0, 255.0), np.uint8)
 
 
 def _shaken(photo: NDArray[np.float32], shake_px: tuple[float, float]) -> NDArray[np.float32]:

@@ -26,7 +26,9 @@ def paint_sky(rays: NDArray[np.float32], weather: Weather, relief: float) -> NDA
     `relief`: height of the far ridges in radians, 0 for none; a belt of far trees stands everywhere.
     """
     height, width = rays.shape[:2]
-    coarse = np.asarray(cv2.resize(rays, (width // 2 + 1, height // 2 + 1), interpolation=cv2.INTER_AREA))
+    coarse = np.asarray(
+        cv2.resize(rays, (width // 2 + 1, height // 2 + 1), interpolation=cv2.INTER_AREA), np.float32
+    )
     sky = cv2.resize(_air(coarse, weather), (width, height), interpolation=cv2.INTER_LINEAR)
     rows = np.flatnonzero((rays[..., 2] < 0.4).any(axis=1))
     if len(rows):
@@ -54,7 +56,9 @@ def _with_clouds(
     """Clouds on a dome: large shapes from soft noise, edges from rough noise, lit from the sun's side."""
     rng = np.random.default_rng(weather.seed)
     shift = rng.uniform(0.0, 512.0, 2)
-    dome = np.float32(CLOUD_TEXELS * rng.uniform(0.7, 1.6)) / (np.clip(directions[..., 2], 0.0, 1.0) + np.float32(0.14))
+    dome = np.float32(CLOUD_TEXELS * rng.uniform(0.7, 1.6)) / (
+        np.clip(directions[..., 2], 0.0, 1.0) + np.float32(0.14)
+    )
     x = directions[..., 0] * dome + np.float32(shift[0])
     y = directions[..., 1] * dome + np.float32(shift[1])
     shape, detail = fractal(int(rng.integers(4)), 512, 2.0), fractal(7, 512, 1.3)
@@ -81,7 +85,7 @@ def _with_far_land(
     sky: NDArray[np.float32], rays: NDArray[np.float32], weather: Weather, relief: float
 ) -> NDArray[np.float32]:
     """Ridges and the tree belt: silhouettes over the compass bearing, paler the farther."""
-    bearing = cv2.phase(rays[..., 1], rays[..., 0])
+    bearing = np.asarray(cv2.phase(rays[..., 1], rays[..., 0]), np.float32)
     slope = rays[..., 2] / np.maximum(cv2.magnitude(rays[..., 0], rays[..., 1]), np.float32(1e-6))
     pixel = float(np.abs(np.diff(slope[:, slope.shape[1] // 2])).mean()) + 1e-6 if len(slope) > 1 else 1e-3
     rng = np.random.default_rng(weather.seed + 1)
@@ -92,5 +96,8 @@ def _with_far_land(
         profile = look_up(fractal(6, 512, rough), bearing * np.float32(512 / (2 * np.pi) * frequency), row)
         air = min(0.93, float(weather.haze(distance)))
         tone = colour * (weather.ambient + 0.4 * weather.sun) * (1.0 - air) + weather.horizon * air * 0.97
-        sky = sky + (tone - sky) * smoothstep(-pixel, pixel, np.float32(tall * 1.3) * profile - slope)[..., None]
+        sky = (
+            sky
+            + (tone - sky) * smoothstep(-pixel, pixel, np.float32(tall * 1.3) * profile - slope)[..., None]
+        )
     return sky

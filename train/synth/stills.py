@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from train.synth import buildings
-from train.synth.ground import TEXEL_M
+from train.synth.groundmap import TEXEL_M
 from train.synth.land import random_land
 from train.synth.mast import build_tower, random_plan
+from train.synth.placing import Around
 from train.synth.scene import Box, Scene, lay_out
-from train.synth.scenery import CLEAR_M, Around, lookalike, random_scenery
+from train.synth.scenery import CLEAR_M, lookalike, random_scenery
 from train.synth.sensor import expose, random_sensor
 from train.synth.viewpoints import random_view
 from train.synth.weather import random_weather
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from train.synth.camera import Camera
 
-MAP_TEXELS = 768
+MAP_TEXELS = 1.2  # per pixel of the picture's longer side
 LEAST_HEIGHT = 0.12  # of the picture: a tower hidden more than that is drawn anew
 ATTEMPTS = 8
 
@@ -42,7 +44,9 @@ def render_still(seed: tuple[int, ...], size: tuple[int, int], *, tower: bool) -
     for attempt in range(ATTEMPTS):
         scene, camera, rng = still_scene((*seed, attempt), size, tower=tower)
         picture = scene.render(camera)
-        if not tower or (picture.box is not None and picture.box[3] - picture.box[1] >= LEAST_HEIGHT * size[1]):
+        if not tower or (
+            picture.box is not None and picture.box[3] - picture.box[1] >= LEAST_HEIGHT * size[1]
+        ):
             break
     sensor = random_sensor(rng, size[0] / 640.0)
     return Still(expose(picture.image, sensor, rng), picture.box)
@@ -64,7 +68,8 @@ def still_scene(
     compound = buildings.compound(np.zeros(3), float(rng.uniform(0.0, 6.3)), rng) if fenced else None
     relief = float(rng.uniform(0.01, 0.12)) if rng.random() < 0.6 else 0.0
     shown = mesh if tower else None
-    maps = lay_out(weather, land, scenery, shown, _focus(camera), MAP_TEXELS)
+    texels = round(MAP_TEXELS * max(size))
+    maps = lay_out(weather, land, scenery, shown, _focus(camera, texels), texels)
     return Scene(weather, land, scenery, shown, compound, relief, maps), camera, rng
 
 
@@ -89,15 +94,15 @@ def _free_view(
     return clear
 
 
-def _focus(camera: Camera) -> list[tuple[float, float]]:
-    """Map centres: ahead of the camera by a share of each map's size, for the finest not beyond what it sees."""
+def _focus(camera: Camera, texels: int) -> list[tuple[float, float]]:
+    """Map centres: each map begins where the camera's lowest line of sight meets the ground."""
     eye, forward = camera.position_m, camera.camera_from_world[2]
     ahead = forward[:2] / max(1e-6, float(np.hypot(*forward[:2])))
     drop = np.arctan(0.5 * camera.height / camera.focal_px) - np.arcsin(np.clip(forward[2], -1.0, 1.0))
     nearest = float(eye[2]) / np.tan(np.clip(drop, 0.02, 1.5))
     centres = []
     for texel in TEXEL_M:
-        reach = min(nearest, 600.0) + 0.42 * texel * MAP_TEXELS
+        reach = min(nearest, 600.0) + 0.42 * texel * texels
         x, y = eye[:2] + ahead * reach
         centres.append((float(x), float(y)))
     return centres

@@ -48,7 +48,7 @@ SPECIES = {
 
 @dataclass(frozen=True)
 class Sprite:
-    """Unlit tree: `normals` (n, n, 3) x right, y up, z to the viewer; `albedo` (n, n, 3); `alpha` (n, n) in [0, 1]."""
+    """Unlit tree: `normals` (n, n, 3), x right, y up, z to the viewer; `albedo` (n, n, 3), `alpha` (n, n)."""
 
     normals: NDArray[np.float32]
     albedo: NDArray[np.float32]
@@ -86,7 +86,9 @@ def grow(species: str, variant: int) -> tuple[Sprite, ...]:
     count = 30
     t = rng.uniform(-0.85, 0.85, count)
     room = np.sqrt(1 - t**2) * (1.0 - shape.taper) + shape.taper * (1.0 - t) * 0.5
-    spheres = np.stack([rng.uniform(-0.75, 0.75, count) * room * shape.half_width, middle + t * half_height], axis=1)
+    spheres = np.stack(
+        [rng.uniform(-0.75, 0.75, count) * room * shape.half_width, middle + t * half_height], axis=1
+    )
     radius = np.clip(0.42 * room * shape.half_width, 0.045, 0.15) * rng.uniform(0.75, 1.15, count)
     for sphere, r in zip(spheres, radius, strict=True):  # the dark inside
         inner = (int((sphere[0] + 0.5) * size * 16), int((1.0 - sphere[1]) * size * 16))
@@ -100,7 +102,9 @@ def grow(species: str, variant: int) -> tuple[Sprite, ...]:
     place = spheres[pick] + facing[:, :2] * radius[pick, None] * rng.uniform(0.75, 1.05, (shape.tufts, 1))
     place[:, 0] = np.clip(place[:, 0], -0.47, 0.47)
     place[:, 1] = np.clip(place[:, 1], 0.02, 0.98)
-    crown = np.stack([place[:, 0] / shape.half_width, (place[:, 1] - middle) / half_height, np.full(shape.tufts, 0.5)], 1)
+    crown = np.stack(
+        [place[:, 0] / shape.half_width, (place[:, 1] - middle) / half_height, np.full(shape.tufts, 0.5)], 1
+    )
     normal = facing + 0.8 * crown
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     for k in np.argsort(facing[:, 2] * radius[pick] + 0.12 * place[:, 1]):
@@ -109,12 +113,18 @@ def grow(species: str, variant: int) -> tuple[Sprite, ...]:
         hollow = 0.6 + 0.4 * facing[k, 2] * np.clip(0.6 + 0.5 * crown[k, 1], 0.0, 1.0)
         tone = np.clip(bgr(shape.colour) * hollow * rng.uniform(0.85, 1.18) * 255.0 * 1.3, 0, 255).tolist()
         turn = float(rng.uniform(0, 180))
-        for picture, value in ((normals, ((normal[k] + 1.0) * 127.5).tolist()), (albedo, tone), (alpha, [255.0])):
+        for picture, value in (
+            (normals, ((normal[k] + 1.0) * 127.5).tolist()),
+            (albedo, tone),
+            (alpha, [255.0]),
+        ):
             cv2.ellipse(picture, centre, axes, turn, 0, 360, value, -1, cv2.LINE_8, 4)
-    return _pyramid(normals, albedo, cv2.GaussianBlur(alpha, (0, 0), 0.6))
+    return _pyramid(normals, albedo, np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.6), np.uint8))
 
 
-def _pyramid(normals: NDArray[np.uint8], albedo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> tuple[Sprite, ...]:
+def _pyramid(
+    normals: NDArray[np.uint8], albedo: NDArray[np.uint8], alpha: NDArray[np.uint8]
+) -> tuple[Sprite, ...]:
     """The sprite in full size and halved again and again down to 12 pixels."""
     found = []
     while True:
@@ -127,7 +137,9 @@ def _pyramid(normals: NDArray[np.uint8], albedo: NDArray[np.uint8], alpha: NDArr
         share = np.maximum(weight, 1.0)
         masked = (picture.astype(np.float32) * (alpha[..., None] / 255.0) for picture in (normals, albedo))
         normals, albedo = (
-            np.clip(cv2.resize(m, (half, half), interpolation=cv2.INTER_AREA) * 255.0 / share, 0, 255).astype(np.uint8)
+            np.clip(cv2.resize(m, (half, half), interpolation=cv2.INTER_AREA) * 255.0 / share, 0, 255).astype(
+                np.uint8
+            )
             for m in masked
         )
         alpha = weight[..., 0].astype(np.uint8)
@@ -167,7 +179,7 @@ class Grove:
     def draw(self, canvas: Canvas, tree: Tree) -> None:
         """Paste `tree` as seen by the camera, hazed by its distance."""
         foot = np.array([*tree.foot_m, 0.0])
-        pixels, depths = self._camera.project(np.stack([foot, foot + [0.0, 0.0, tree.height_m]]))
+        pixels, depths = self._camera.project(np.stack([foot, foot + np.array([0.0, 0.0, tree.height_m])]))
         if depths.min() < 3.0:
             return
         metre_px = self._camera.focal_px / float(depths.mean())
@@ -181,9 +193,13 @@ class Grove:
             return
         sizes = [sprite.alpha.shape[0] for sprite in grow(tree.species, tree.variant)]
         level = max([k for k, side in enumerate(sizes) if side >= 1.3 * max(w, h)], default=0)
-        layer = cv2.resize(self._lit(tree.species, tree.variant, level), (w, h), interpolation=cv2.INTER_LINEAR)
+        layer = cv2.resize(
+            self._lit(tree.species, tree.variant, level), (w, h), interpolation=cv2.INTER_LINEAR
+        )
         air = float(self._weather.haze(float(depths.mean())))
-        layer[..., :3] = layer[..., :3] * (tree.tint * (1.0 - air)) + layer[..., 3:] * (self._weather.horizon * air)
+        layer[..., :3] = layer[..., :3] * (tree.tint * (1.0 - air)) + layer[..., 3:] * (
+            self._weather.horizon * air
+        )
         canvas.paste(np.asarray(layer, np.float32), x0, y0)
 
     def _lit(self, species: str, variant: int, level: int) -> NDArray[np.float32]:
@@ -198,7 +214,9 @@ class Grove:
         return self._layers[key]
 
 
-def random_tree(rng: np.random.Generator, foot_m: NDArray[np.float64], mix: tuple[str, ...], tint: float) -> Tree:
+def random_tree(
+    rng: np.random.Generator, foot_m: NDArray[np.float64], mix: tuple[str, ...], tint: float
+) -> Tree:
     """A tree of a species out of `mix`, 1.5 to 20 m tall."""
     species = mix[int(rng.integers(len(mix)))]
     height = float(rng.uniform(1.2, 3.0) if species == "bush" else rng.uniform(6.0, 16.0))

@@ -8,7 +8,6 @@ import numpy as np
 
 from train.synth.camera import Camera, aimed
 
-
 STEEPEST = 0.7  # slope of the line of sight to the middle of the mast
 
 
@@ -22,7 +21,11 @@ def random_view(rng: np.random.Generator, mast_height_m: float, size: tuple[int,
     close_up = bool(rng.random() < 0.11)
     share = float(rng.uniform(1.1, 1.7)) if close_up else float(rng.triangular(0.16, 0.6, 0.92))
     mode = rng.choice(3, p=(0.34, 0.4, 0.26))
-    low, high = ((1.6, 9.0), (0.3 * mast_height_m, 0.95 * mast_height_m), (1.0 * mast_height_m, 1.6 * mast_height_m))[mode]
+    low, high = (
+        (1.6, 9.0),
+        (0.3 * mast_height_m, 0.95 * mast_height_m),
+        (1.0 * mast_height_m, 1.6 * mast_height_m),
+    )[mode]
     altitude = float(rng.uniform(low, high))
     if close_up:
         altitude = max(altitude, 0.5 * mast_height_m)
@@ -59,7 +62,9 @@ def _distance(mast_height_m: float, altitude_m: float, wanted_px: float, focal_p
 
 def _span_px(mast_height_m: float, altitude_m: float, distance_m: float, focal_px: float) -> float:
     """Height of a mast in pixels for a level-rolled camera aimed at its middle."""
-    top, middle, foot = (math.atan2(z - altitude_m, distance_m) for z in (mast_height_m, mast_height_m / 2, 0.0))
+    top, middle, foot = (
+        math.atan2(z - altitude_m, distance_m) for z in (mast_height_m, mast_height_m / 2, 0.0)
+    )
     if max(top - middle, middle - foot) > 1.4:
         return math.inf
     return focal_px * (math.tan(top - middle) + math.tan(middle - foot))

@@ -76,7 +76,7 @@ class Weather:
         return float(np.clip((self.sun.mean() - 0.08) / 0.4, 0.0, 1.0))
 
     def lit(self, normals: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Light (..., 3) that falls on surfaces with unit `normals` (..., 3): sky from above, sun, no shadow."""
+        """Light (..., 3) on surfaces with unit `normals` (..., 3): sky and sun, without shadows."""
         sky = 0.68 + 0.32 * normals[..., 2:]
         direct = np.maximum(normals @ self.to_sun, 0.0)[..., None]
         light: NDArray[np.float64] = sky * self.ambient + direct * self.sun
@@ -86,7 +86,9 @@ class Weather:
         """Share of the horizon colour in what is seen from `distance_m`, in [0, 1)."""
         return np.asarray(1.0 - np.exp(-np.asarray(distance_m, np.float32) / self.sight_m), np.float32)
 
-    def through_air(self, colour: NDArray[np.float64], distance_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    def through_air(
+        self, colour: NDArray[np.float64], distance_m: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Colours (n, 3) as they look from distances (n,)."""
         share = self.haze(distance_m.astype(np.float32))[..., None]
         seen: NDArray[np.float64] = colour * (1.0 - share) + self.horizon * share
