@@ -6,15 +6,22 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from train.checkpoint import write_text
-from train.evaluation import SplitScores, choose_thresholds, report_split
+from train.evaluation import choose_thresholds, evaluate_split, report_split, score_split
 from train.localizer import load_localizer
-from train.validate import predict_maps
+from train.metrics_center import center_box_figures
+from train.predict import predict_run
+from train.split_scores import pseudo_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from train.localizer import Localizer
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from train.evaluation import Prediction
     from train.loop import Outcome
     from train.proposals import Proposal
     from train.run import Run
@@ -32,7 +39,8 @@ SAID = (
 
 def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Proposal]]) -> None:
     """Evaluate both checkpoints and write `metrics.json`."""
-    results: dict[str, Any] = {which: _evaluate(run, which) for which in ("best", "last")}
+    proposals = pseudo_boxes(run.dataset.splits["val"], val_proposals)
+    results: dict[str, Any] = {which: _evaluate(run, which, proposals) for which in ("best", "last")}
     metrics = {
         "run_id": (run.out / "run_id").read_text(encoding="utf-8").strip(),
         "classes": list(run.dataset.classes),
@@ -52,9 +60,14 @@ def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Pr
     write_text(run.out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False))
 
 
-def _evaluate(run: Run, which: str) -> dict[str, Any]:
-    model = load_localizer(run.out, which).to(run.device)
-    val = _score(run, model, "val")
+def _evaluate(run: Run, which: str, proposals: dict[str, NDArray[np.int64]]) -> dict[str, Any]:
+    model = load_localizer(run.out, which).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    side, negative = run.config.localizer.eval_size, run.dataset.negative
+
+    def predict(split: str) -> Iterator[Prediction]:
+        return predict_run(model, run.dataset.splits[split], (side, side), workers=run.workers)
+
+    val = score_split(predict("val"), negative, proposals=proposals)
     chosen = choose_thresholds(val)
     result: dict[str, Any] = {
         "decision_threshold": chosen.decision,
@@ -63,19 +76,11 @@ def _evaluate(run: Run, which: str) -> dict[str, Any]:
         "val": report_split(val, chosen),
     }
     if run.dataset.splits["test"]:
-        result["test"] = report_split(_score(run, model, "test"), chosen)
+        result["test"] = evaluate_split(predict("test"), negative, chosen)
     for split in ("val", "test"):
         figures = result.get(split, {})
+        figures |= center_box_figures(run.dataset, split) if figures else {}
         said = ", ".join(f"{k} {figures[k]:.1f}" for k in SAID if figures.get(k) is not None)
         if said:
             _log.info("%s checkpoint, %s: %s", which, split, said)
     return result
-
-
-def _score(run: Run, model: Localizer, split: str) -> SplitScores:
-    images = run.dataset.splits[split]
-    scores = SplitScores()
-    side = run.config.localizer.eval_size
-    for i, score_map, class_probs in predict_maps(model, images, side, run.workers):
-        scores.add(images[i], score_map, class_probs, run.dataset.negative)
-    return scores

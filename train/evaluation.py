@@ -1,41 +1,42 @@
-"""Score maps of a split to every figure we report, protocol and deployed, streaming over photos.
+"""Figures of a split, protocol and deployed, and the thresholds chosen on val.
 
-(photo, map, class probabilities) ──add──▶ SplitScores ──choose on val──▶ Thresholds ──report──▶ figures
+(photo, map, class probabilities) ──▶ SplitScores ──choose on val──▶ Thresholds ──report──▶ figures
 
-Protocol figures follow specs of the WSOL protocol (maps at 224 x 224, thresholds relative to the map's
-maximum). Deployed figures use `edge_runtime.boxes` at absolute thresholds on the map's own grid, as in
-flight. All shares are percent.
+Protocol figures judge maps at 224 x 224 with thresholds relative to the map's maximum. Deployed figures
+use `edge_runtime.boxes` with absolute thresholds on the map's own grid, as in flight. `train.figures` says
+what each figure means; all shares are percent.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from calibration.thresholds import choose_presence_threshold, choose_threshold
-from edge_runtime.boxes import find_candidates, presence_score
-from train.metrics import SIDE, THRESHOLDS, best_iou_per_threshold
+from train.metrics import THRESHOLDS
 from train.metrics_scores import (
-    AccuracyCurve,
+    DELTAS,
+    best_threshold,
     curve_width,
     max_box_acc,
     max_box_acc_v2,
+    presence_auc,
     threshold_index,
-    top_k_classes,
 )
+from train.split_scores import DECISIONS, SplitScores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from train.dataset_types import Image
 
-DECISIONS: NDArray[np.float64] = np.round(np.arange(0.05, 0.951, 0.025), 3)  # absolute thresholds tried
-DEPLOYED_IOU = (0.3, 0.5, 0.7)
+    Prediction = tuple[Image, NDArray[np.float32], NDArray[np.float32]]
+
+WITHOUT_BOXES = 0.5  # tau and decision threshold where val has no boxes to choose them by
 
 
 @dataclass(frozen=True)
@@ -47,162 +48,134 @@ class Thresholds:
     presence: float
 
 
-@dataclass
-class SplitScores:
-    """What is kept of a split: curves and small rows per photo, no maps."""
-
-    single: AccuracyCurve = field(default_factory=AccuracyCurve)
-    multi: AccuracyCurve = field(default_factory=AccuracyCurve)
-    top1: AccuracyCurve = field(default_factory=AccuracyCurve)
-    top5: AccuracyCurve = field(default_factory=AccuracyCurve)
-    first_iou: list[NDArray[np.float64]] = field(default_factory=list)  # per localized photo, (decisions,)
-    found: list[NDArray[np.int64]] = field(default_factory=list)  # boxes met at IoU .5, (decisions,)
-    boxes: list[int] = field(default_factory=list)
-    localized_presence: list[float] = field(default_factory=list)
-    positive_presence: list[float] = field(default_factory=list)
-    negative_presence: list[float] = field(default_factory=list)
-    class_right: list[bool] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-
-    def add(
-        self,
-        image: Image,
-        score_map: NDArray[np.float32],
-        class_probs: NDArray[np.float32],
-        negative: int | None,
-    ) -> None:
-        """Add one photo.
-
-        Args:
-            score_map: (h, w) float32 in [0, 1], the network's own resolution.
-            class_probs: (K,) float32.
-            negative: index of the class without any object.
-        """
-        presence = presence_score(score_map)
-        self.class_right.append(int(class_probs.argmax()) == image.label)
-        if image.label == negative:
-            self.negative_presence.append(presence)
-            return
-        self.positive_presence.append(presence)
-        if image.boxes is None or len(image.boxes) == 0:
-            return
-        self.ids.append(image.image_id)
-        self.localized_presence.append(presence)
-        self._add_protocol(image, score_map, class_probs)
-        self._add_deployed(image, score_map)
-
-    def _add_protocol(
-        self, image: Image, score_map: NDArray[np.float32], class_probs: NDArray[np.float32]
-    ) -> None:
-        small, size = protocol_map(score_map), (image.width, image.height)
-        truth = np.asarray(image.boxes)
-        curve = best_iou_per_threshold(small, truth, size, multi_contour=False)
-        self.single.add(curve)
-        self.top1.add(curve, counts=image.label in top_k_classes(class_probs, 1))
-        self.top5.add(curve, counts=image.label in top_k_classes(class_probs, 5))
-        self.multi.add(best_iou_per_threshold(small, truth, size, multi_contour=True))
-
-    def _add_deployed(self, image: Image, score_map: NDArray[np.float32]) -> None:
-        truth = np.asarray(image.boxes, np.float64) / np.array([image.width, image.height] * 2)
-        first, met = np.zeros(len(DECISIONS)), np.zeros(len(DECISIONS), np.int64)
-        for k, threshold in enumerate(DECISIONS):
-            candidates = find_candidates(score_map, float(threshold))
-            if candidates:
-                ious = box_ious(np.array([c.box_xyxy for c in candidates]), truth)
-                first[k] = ious[0].max()
-                met[k] = int((ious >= 0.5).any(0).sum())
-        self.first_iou.append(first)
-        self.found.append(met)
-        self.boxes.append(len(truth))
-
-
-def protocol_map(score_map: NDArray[np.float32]) -> NDArray[np.float64]:
-    """A map at the protocol's 224 x 224, float64 in [0, 1]."""
-    if score_map.shape != (SIDE, SIDE):
-        score_map = np.asarray(cv2.resize(score_map, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
-    return np.clip(score_map.astype(np.float64), 0.0, 1.0)
-
-
-def box_ious(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, m) IoU of half-open boxes (n, 4) and (m, 4)."""
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    inter = np.clip(sides, 0, None).prod(-1)
-    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(-1), (b[:, 2:] - b[:, :2]).prod(-1)
-    return np.asarray(inter / np.maximum(area_a[:, None] + area_b[None] - inter, 1e-12))
-
-
 def score_split(
-    predictions: Iterable[tuple[Image, NDArray[np.float32], NDArray[np.float32]]], negative: int | None
+    predictions: Iterable[Prediction],
+    negative: int | None,
+    thresholds: Thresholds | None = None,
+    proposals: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> SplitScores:
-    """Run through (photo, map, class probabilities) once."""
-    scores = SplitScores()
+    """Run through the predictions of a split once.
+
+    Args:
+        negative: index of the class without any object.
+        thresholds: those chosen on val, which saves trying others; None for val itself.
+        proposals: (1, 4) top box by photo id, in pixels, to measure agreement with (`pseudo_boxes`).
+    """
+    decisions = DECISIONS if thresholds is None else np.array([thresholds.decision])
+    scores = SplitScores(negative, decisions)
     for image, score_map, class_probs in predictions:
-        scores.add(image, score_map, class_probs, negative)
+        scores.add(image, score_map, class_probs, (proposals or {}).get(image.image_id))
     return scores
 
 
 def choose_thresholds(val: SplitScores) -> Thresholds:
-    """Thresholds from val; without boxes there, tau and decision are 0.5."""
+    """Thresholds from val; without boxes there, tau and decision are `WITHOUT_BOXES`."""
     presence = choose_presence_threshold(val.positive_presence, val.negative_presence)
-    if not val.first_iou:
-        return Thresholds(0.5, 0.5, presence)
-    deployed = np.mean([100.0 * (np.array(val.first_iou) >= iou).mean(0) for iou in DEPLOYED_IOU], axis=0)
+    if not val.ids:
+        return Thresholds(WITHOUT_BOXES, WITHOUT_BOXES, presence)
+    first = np.array(val.first_iou)
+    deployed = np.mean([100.0 * (first >= delta / 100).mean(axis=0) for delta in DELTAS], axis=0)
     return Thresholds(
-        tau=choose_threshold(val.single.percent(50), THRESHOLDS),
-        decision=choose_threshold(deployed, DECISIONS),
+        tau=choose_threshold(val.largest.percent(50), THRESHOLDS),
+        decision=choose_threshold(deployed, val.decisions),
         presence=presence,
     )
 
 
+def evaluate_val_and_choose(
+    predictions: Iterable[Prediction], negative: int | None
+) -> tuple[Thresholds, dict[str, Any]]:
+    """Choose the thresholds on val; and the figures of val with them."""
+    scores = score_split(predictions, negative)
+    thresholds = choose_thresholds(scores)
+    return thresholds, report_split(scores, thresholds)
+
+
+def evaluate_split(
+    predictions: Iterable[Prediction], negative: int | None, thresholds: Thresholds
+) -> dict[str, Any]:
+    """Figures of a split with thresholds chosen on val."""
+    return report_split(score_split(predictions, negative, thresholds), thresholds)
+
+
 def report_split(scores: SplitScores, thresholds: Thresholds) -> dict[str, Any]:
-    """Every figure of one split as JSON-able values; localization figures only where there are boxes."""
+    """Every figure of one split as JSON-able values; localization figures only where there are boxes.
+
+    `thresholds.decision` must be one of `scores.decisions`; None stands for what cannot be told.
+    """
+    at = _decision_index(scores, thresholds)
+    alarms = [
+        bool(regions[at]) and presence >= thresholds.presence
+        for regions, presence in zip(scores.negative_regions, scores.negative_presence, strict=True)
+    ]
     figures: dict[str, Any] = {
         "photos": len(scores.class_right),
         "localized_photos": len(scores.ids),
+        "negative_photos": len(alarms),
+        "tau": thresholds.tau,
         "class_acc": _percent(scores.class_right),
         "presence_auc": presence_auc(scores.positive_presence, scores.negative_presence),
         "presence_hit_rate": _percent(np.array(scores.positive_presence) >= thresholds.presence),
-        "false_alarm_rate": _percent(np.array(scores.negative_presence) >= thresholds.presence),
+        "false_alarm_rate": _percent(alarms),
     }
-    if not scores.ids:
-        return figures
-    return figures | _protocol_figures(scores, thresholds) | _deployed_figures(scores, thresholds)
+    if scores.agreement.count:
+        figures["proposal_agreement"] = max_box_acc(scores.agreement)
+    if not scores.pixels.empty:
+        figures["pxap"] = scores.pixels.percent()
+    if scores.ids:
+        figures |= _protocol_figures(scores, thresholds) | _deployed_figures(scores, thresholds)
+    return figures
 
 
 def _protocol_figures(scores: SplitScores, thresholds: Thresholds) -> dict[str, Any]:
     at = threshold_index(thresholds.tau)
-    single = scores.single.percent(50)
+    curve = scores.largest.percent(50)
+    best = best_threshold(curve)
+    fixed = {f"box_acc_fixed_tau_{delta}": float(scores.largest.percent(delta)[at]) for delta in (30, 70)}
+    errors = {
+        name: {
+            "val_tau": counts.at(at),
+            "best_tau": counts.at(threshold_index(best)),
+            "oracle_tau": counts.oracle(),
+        }
+        for name, counts in (("class_known", scores.errors), ("by_class", scores.errors_by_class))
+    }
     return {
-        "max_box_acc_v2": max_box_acc_v2(scores.multi),
-        "max_box_acc": max_box_acc(scores.single),
+        "max_box_acc_v2": max_box_acc_v2(scores.contours),
+        "max_box_acc": max_box_acc(scores.largest),
         "top1_loc": max_box_acc(scores.top1),
         "top5_loc": max_box_acc(scores.top5),
-        "box_acc_fixed_tau": float(single[at]),
-        "curve_width": curve_width(single),
-        "curve": [round(float(v), 3) for v in single[::10]],
+        "best_tau": best,
+        "box_acc_fixed_tau": float(curve[at]),
+        **fixed,
+        "curve_width": curve_width(curve),
+        "curve": [round(float(v), 3) for v in curve[::10]],
+        "errors": errors,
     }
 
 
 def _deployed_figures(scores: SplitScores, thresholds: Thresholds) -> dict[str, Any]:
-    at = int(np.abs(DECISIONS - thresholds.decision).argmin())
-    in_view = np.array(scores.localized_presence) >= thresholds.presence
+    at = _decision_index(scores, thresholds)
+    in_view = np.array(scores.presence) >= thresholds.presence
     first = np.array(scores.first_iou)[:, at] * in_view
-    met = np.array(scores.found)[:, at] * in_view
+    met = np.array(scores.boxes_met)[:, at] * in_view
+    deployed = 100.0 * (np.array(scores.first_iou) >= 0.5).mean(axis=0)
     return {
         "box_acc_deployed": _percent(first >= 0.5),
         "box_acc_deployed_30": _percent(first >= 0.3),
         "box_acc_deployed_70": _percent(first >= 0.7),
-        "box_recall_deployed": 100.0 * float(met.sum() / max(1, sum(scores.boxes))),
+        "box_recall_deployed": 100.0 * int(met.sum()) / sum(scores.boxes),
         "missed_by_presence": _percent(~in_view),
+        "decision_curve": [
+            [round(float(t), 4), round(float(v), 3)] for t, v in zip(scores.decisions, deployed, strict=True)
+        ],
     }
 
 
-def presence_auc(positive: list[float], negative: list[float]) -> float | None:
-    """Chance that a positive scores above a negative, ties half; None without either."""
-    if not positive or not negative:
-        return None
-    p, n = np.array(positive)[:, None], np.array(negative)[None]
-    return float(((p > n) + 0.5 * (p == n)).mean())
+def _decision_index(scores: SplitScores, thresholds: Thresholds) -> int:
+    at = int(np.abs(scores.decisions - thresholds.decision).argmin())
+    assert abs(scores.decisions[at] - thresholds.decision) < 1e-9, "not scored at this decision threshold"
+    return at
 
 
 def _percent(flags: object) -> float | None:

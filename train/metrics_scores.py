@@ -2,7 +2,7 @@
 
 best-IoU curves of `train.metrics` ──IoU >= delta──▶ hits ──mean over images──▶ accuracy curves ──▶ figures
 
-Accuracies are percent. Images without an object never come here: see `train.metrics_presence`.
+Accuracies are percent. Images without an object never come here: they count in presence figures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 from train.metrics import THRESHOLDS, boxes_per_threshold, scale_boxes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 DELTAS = (30, 50, 70)  # IoU levels of MaxBoxAccV2, percent
@@ -87,6 +89,15 @@ def curve_width(percent: NDArray[np.float64], share: float = 0.9) -> float:
 def top_k_classes(class_probs: NDArray[np.float32], k: int) -> list[int]:
     """The `k` most probable classes, most probable first; the lower index first among equals."""
     return [int(i) for i in np.argsort(-class_probs, kind="stable")[:k]]
+
+
+def presence_auc(positive: Sequence[float], negative: Sequence[float]) -> float | None:
+    """Chance that a photo with the asset scores above one without, ties half; None without either."""
+    if not len(positive) or not len(negative):
+        return None
+    low = np.sort(np.asarray(negative, dtype=np.float64))
+    below = np.searchsorted(low, positive, side="left") + np.searchsorted(low, positive, side="right")
+    return float(below.mean() / (2 * len(low)))
 
 
 def quick_curve(
