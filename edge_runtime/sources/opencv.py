@@ -6,6 +6,8 @@ import os
 
 import cv2
 
+_SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
+
 
 def open_capture(target: str, api: int) -> cv2.VideoCapture:
     """`cv2.VideoCapture(target, api)` that keeps stderr for our own one line; check `.isOpened()`."""
@@ -16,4 +18,5 @@ def open_capture(target: str, api: int) -> cv2.VideoCapture:
 def be_quiet() -> None:
     """Silence the log of OpenCV's video code; its failures are seen in what it returns."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read by OpenCV once, at the first capture
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, and 4
+    logging.setLogLevel(_SILENT)
