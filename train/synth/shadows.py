@@ -27,8 +27,7 @@ def all_shadows(scenery: Scenery, tower: Mesh | None, weather: Weather) -> list[
     slope = weather.to_sun[:2] / max(float(weather.to_sun[2]), LOWEST_SUN)
     found = [Shadow(crown_outline(tree, weather.to_sun), depth=0.85 * strength) for tree in scenery.trees]
     for thing in scenery.things:
-        solid = len(thing.mesh.corners) > len(thing.mesh.starts)
-        if solid and thing.tall_m < 4.0 * thing.radius_m:  # a building: its outline is its shadow
+        if not len(thing.mesh.starts) and thing.tall_m < 4.0 * thing.radius_m:  # a building casts its outline
             found.append(Shadow(fallen(thing.mesh.points(), slope), depth=strength))
         else:
             found += _part_by_part(thing.mesh, slope, weather, strength)
