@@ -62,6 +62,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be read ({error})") from error
-    if meta is None:
-        raise ModelError(f"{path}: no dips-edge header; it was not written by `dips-edge train`")
-    return tensors, json.loads(meta)
+    try:
+        return tensors, dict(json.loads(meta or ""))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path}: no header of ours; it was not written by `dips-edge train`") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from timm.models import register_model
+from timm.models.vision_transformer import VisionTransformer
 
 from train.config import TrainConfig, override
 
@@ -31,6 +33,15 @@ SETTINGS = {
     "optim.batch_size": "4",
 }
 FLAGS = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
+
+
+@register_model
+def tiny_vit_six_heads(pretrained: bool = False, **options: Any) -> VisionTransformer:
+    """As DINO's ViT-S in kind: 6 heads, a CLS token. Known to timm once this module is imported."""
+    del options["pretrained_cfg"], options["pretrained_cfg_overlay"], options["cache_dir"]
+    model = VisionTransformer(patch_size=16, embed_dim=48, depth=4, num_heads=6, **options)
+    model.pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    return model
 
 
 def tiny_config(**changes: object) -> TrainConfig:
