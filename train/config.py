@@ -69,7 +69,7 @@ class SamplingConfig:
     n_bg: int = 1000
     fg_fraction: float = 0.2  # of the box: its strongest pixels may become foreground
     bg_fraction: float = 0.3  # of the image: its weakest pixels may become background
-    fg_pool: str = "fraction"  # "fraction" (paper) or "region": above the map's Otsu level
+    fg_pool: str = "region"  # above the map's Otsu level, or "fraction" (paper): the box's strongest pixels
     bg_pool: str = "proposals"  # outside: "none" (released code), "box" (paper 3.2), "proposals"
     dilation: int = 3  # side of the square that grows each seed, px
 
@@ -79,9 +79,9 @@ class LossConfig:
     """Weights of the paper's three terms and of the class head; CRF weight is area-normalised."""
 
     cpa: float = 1.0
-    cls: float = 0.3
-    cls_every: int = 2
-    cls_from_epoch: int = 1
+    cls: float = -1.0  # -1: chosen from the data, see train/config_auto.py
+    cls_every: int = 1
+    cls_from_epoch: int = -1  # -1: chosen from the data
     cls_source: str = "localizer"  # paper; "attention" is what the released code computes
     crf: float = 5.0
     crf_every: int = 2
@@ -101,7 +101,7 @@ class OptimConfig:
     warmup: float = 0.15  # share of all steps (cosine)
     step_epochs: int = 15  # x0.1 every so many epochs (step)
     clip: float = 5.0
-    epochs: int = 5
+    epochs: int = 0  # 0: chosen from the data
     batch_size: int = 16
     negatives: float = 1.0  # negative images per epoch, as a share of those there are
     ema: float = 0.0  # decay per step of the averaged weights that are evaluated; 0: off
@@ -154,10 +154,12 @@ PAPER: Mapping[str, Any] = {
     "sst.size": 224,
     "sst.clip_quantile": 1.0,
     "proposals.min_area": 0.5,
+    "sampling.fg_pool": "fraction",
     "sampling.bg_pool": "none",
+    "losses.cls": 0.3,
+    "losses.cls_from_epoch": 1,
     "losses.crf_scale": 1.0,
     "losses.crf_every": 1,
-    "losses.cls_every": 1,
     "optim.name": "sgd",
     "optim.lr": 0.01,
     "optim.encoder_lr": 0.01,

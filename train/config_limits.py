@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SHARE, ABOVE_ZERO, AT_LEAST_ONE, NOT_NEGATIVE = "from 0 to 1", "above 0", "at least 1", "not negative"
 INTO_ONE = "above 0, at most 1"
+NOT_NEGATIVE_OR_CHOSEN = "not negative, or -1 to have it chosen"
 RULES: Mapping[str, str] = {
     "seed": NOT_NEGATIVE,
     "sst.size": AT_LEAST_ONE,
@@ -36,9 +37,9 @@ RULES: Mapping[str, str] = {
     "sampling.bg_fraction": SHARE,
     "sampling.dilation": AT_LEAST_ONE,
     "losses.cpa": NOT_NEGATIVE,
-    "losses.cls": NOT_NEGATIVE,
+    "losses.cls": NOT_NEGATIVE_OR_CHOSEN,
     "losses.cls_every": AT_LEAST_ONE,
-    "losses.cls_from_epoch": NOT_NEGATIVE,
+    "losses.cls_from_epoch": NOT_NEGATIVE_OR_CHOSEN,
     "losses.crf": NOT_NEGATIVE,
     "losses.crf_every": AT_LEAST_ONE,
     "losses.crf_scale": INTO_ONE,
@@ -49,7 +50,7 @@ RULES: Mapping[str, str] = {
     "optim.warmup": SHARE,
     "optim.step_epochs": AT_LEAST_ONE,
     "optim.clip": ABOVE_ZERO,
-    "optim.epochs": AT_LEAST_ONE,
+    "optim.epochs": NOT_NEGATIVE,
     "optim.batch_size": AT_LEAST_ONE,
     "optim.negatives": SHARE,
     "optim.ema": "from 0, below 1",
@@ -64,6 +65,7 @@ OBEYS = {
     AT_LEAST_ONE: lambda v: v >= 1,
     NOT_NEGATIVE: lambda v: 0 <= v < float("inf"),
     INTO_ONE: lambda v: 0 < v <= 1,
+    NOT_NEGATIVE_OR_CHOSEN: lambda v: v == -1 or 0 <= v < float("inf"),
     "from 0, below 1": lambda v: 0 <= v < 1,
 }
 

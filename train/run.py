@@ -20,6 +20,7 @@ from edge_runtime.errors import TrainingError, UsageError
 from train.checkpoint import write_text
 from train.classifier import build_classifier, load_classifier, save_classifier
 from train.config import read_run_config, to_toml
+from train.config_auto import resolve
 from train.config_limits import check_limits
 from train.dataset import load_dataset
 from train.distributed import World, join_world, leave_world
@@ -113,6 +114,7 @@ def train_run(
         reuse_memory()
         with world.main_first():  # the first reader may save a split of the photos
             dataset = load_dataset(data, negative_class=config.negative_class or None, seed=config.seed)
+        config = resolve(config, dataset)
         _check(config, dataset, world)
         torch.manual_seed(config.seed)
         sst = SelfSupervisedTransformer(config.sst, where)

@@ -1,0 +1,40 @@
+"""Settings left to be chosen from the data become numbers, so that `config.toml` hides nothing.
+
+-1 in `losses.cls` and `losses.cls_from_epoch`, and 0 in `optim.epochs`, mean "chosen here".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from train.config import override
+from train.loader import epoch_batches
+
+if TYPE_CHECKING:
+    from train.config import TrainConfig
+    from train.dataset_types import Dataset
+
+LEAST_EPOCHS, LEAST_STEPS = 6, 100
+# The trivial answer to the CLS loss is "everything is foreground". Photos of the negative class hold it
+# back from the first step on; without them the map must first have learnt some background.
+CLS_WEIGHT, CLS_WEIGHT_ALONE = 0.3, 0.15
+CLS_FIRST, CLS_FIRST_ALONE = 0, 1
+
+
+def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """`config` with every chosen-here setting filled in for the photos of `dataset`."""
+    alone = dataset.negative is None
+    changes: dict[str, Any] = {}
+    if config.losses.cls < 0:
+        changes["losses.cls"] = CLS_WEIGHT_ALONE if alone else CLS_WEIGHT
+    if config.losses.cls_from_epoch < 0:
+        changes["losses.cls_from_epoch"] = CLS_FIRST_ALONE if alone else CLS_FIRST
+    if config.optim.epochs == 0:
+        labels = [image.label for image in dataset.splits["train"]]
+        optim = config.optim
+        steps = len(
+            epoch_batches(labels, dataset.negative, optim.negatives, optim.batch_size, config.seed, 0)
+        )
+        changes["optim.epochs"] = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps))
+    return override(config, changes)
