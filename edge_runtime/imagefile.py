@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_JPEG_SOS, _JPEG_EOI = 0xDA, b"\xff\xd9"
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8] | None:
@@ -32,11 +33,21 @@ def decode_image(data: bytes) -> NDArray[np.uint8] | None:
 def is_cut_short(data: bytes) -> bool:
     """True for a JPEG or PNG without its end marker, which OpenCV would fill up with gray.
 
-    Inside a JPEG scan 0xFF is always escaped, so the last start-of-scan marker is a real one, and an
-    end marker must follow it; thumbnails and second images bring marker pairs of their own.
+    Bytes after the end marker (maker notes, depth maps) are fine.
     """
     if data[:2] == b"\xff\xd8":
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return data.find(_JPEG_EOI, _jpeg_scan_start(data)) < 0
     if data[:4] == b"\x89PNG":
-        return b"IEND" not in data[-4096:]
+        return data.rfind(b"IEND") < 0
     return False
+
+
+def _jpeg_scan_start(data: bytes) -> int:
+    """Offset of the first scan: embedded thumbnails, which have end markers of their own, lie before it."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == _JPEG_SOS:
+            return at
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return len(data)
