@@ -156,6 +156,21 @@ def test_a_clip_that_cannot_be_written_says_so(tmp_path):
         render_orbit_clip(tmp_path / "nowhere" / "orbit.mp4", 4, 1.0, (96, 64))
 
 
+def test_a_video_cut_short_by_a_full_disk_is_not_kept(tmp_path):
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from train.synth.clips import render_orbit_clip\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "render_orbit_clip(Path(sys.argv[1]), 4, 1.0, (96, 64), fps=8.0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "orbit.mp4")], capture_output=True, text=True, check=False
+    )
+    assert "is the disk full?" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_folder_layout_is_the_documented_one(small_set):
     found = sorted(str(path.relative_to(small_set)) for path in small_set.rglob("*") if path.is_file())
     assert found == sorted(

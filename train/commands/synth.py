@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -11,6 +12,8 @@ import click
 
 from edge_runtime import cliutil
 from edge_runtime.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 
 def picture_size(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -58,10 +61,12 @@ def synth(
         raise UsageError("nothing to render: expected --train, --val, --test or --clips above 0")
     processes = min(workers or _cores(), total)
     started = time.monotonic()
-    with click.progressbar(length=total, label="rendering", file=sys.stderr) as bar:
-        write_set(Path(out), plan, workers=processes, force=force, progress=bar.update)
-    seconds = time.monotonic() - started
-    click.echo(f"{out}: {total - clips} photos, {clips} clips in {seconds:.0f} s", err=True)
+    if log.isEnabledFor(logging.INFO):
+        with click.progressbar(length=total, label="rendering", file=sys.stderr) as bar:
+            write_set(out, plan, workers=processes, force=force, progress=bar.update)
+    else:
+        write_set(out, plan, workers=processes, force=force)
+    log.info("%s: %d photos, %d clips in %.0f s", out, total - clips, clips, time.monotonic() - started)
 
 
 def _cores() -> int:

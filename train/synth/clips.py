@@ -90,7 +90,7 @@ def render_orbit_clip(
         leave: the camera turns away until the tower is out of view, and back.
 
     Raises:
-        DatasetError: OpenCV cannot write the video.
+        DatasetError: OpenCV cannot write the video, or not all of it.
         OSError: the truth file cannot be written.
     """
     partial = path.with_name(f".partial-{path.name}")
@@ -105,11 +105,21 @@ def render_orbit_clip(
             writer.write(image)
             lines.append(json.dumps({"frame": number, "t": round(number / fps, 4), **truth}))
         writer.release()
+        _check_whole(partial, path, len(lines))
         path.with_name(f"{path.stem}.gt.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         partial.replace(path)
     finally:
         writer.release()
         partial.unlink(missing_ok=True)
+
+
+def _check_whole(written: Path, path: Path, frames: int) -> None:
+    """OpenCV says nothing when the disk is full: ask the file how many frames it holds."""
+    video = cv2.VideoCapture(str(written), cv2.CAP_FFMPEG)
+    found = round(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    video.release()
+    if found != frames:
+        raise DatasetError(f"{path}: expected {frames} frames in the video, found {found}; is the disk full?")
 
 
 def orbit_frames(
