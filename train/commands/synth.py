@@ -6,12 +6,15 @@ import logging
 import os
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_runtime import cliutil
 from edge_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
