@@ -48,7 +48,7 @@ class RunFacts:
 
 
 def read_run(run_dir: Path, checkpoint: str) -> RunFacts:
-    """Read RUN/metrics.json for the checkpoint "best" or "last", each with its own thresholds.
+    """Read RUN/metrics.json for the checkpoint "best" or "last", each with thresholds and figures of its own.
 
     Raises:
         ModelError: not a finished run, or a value is missing or of the wrong kind.
@@ -58,15 +58,16 @@ def read_run(run_dir: Path, checkpoint: str) -> RunFacts:
         raise ModelError(f"{run_dir}: no such run directory; make one with `dips-edge train DATA --out RUN`")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        last = raw["last"] if checkpoint == "last" else {}
+        part = raw[checkpoint]
+        chosen_by = raw["selection"] if checkpoint == "best" else "none (last epoch)"
         return RunFacts(
             classes=tuple(str(name) for name in raw["classes"]),
             negative_class=raw["negative_class"],
             input_hw=_height_width(raw["input_size"]),
-            decision_threshold=float(last.get("decision_threshold", raw["decision_threshold"])),
-            presence_threshold=float(last.get("presence_threshold", raw["presence_threshold"])),
+            decision_threshold=float(part.get("decision_threshold", raw["decision_threshold"])),
+            presence_threshold=float(part.get("presence_threshold", raw["presence_threshold"])),
             run_id=str(raw["run_id"]),
-            metrics={"checkpoint": checkpoint, "selection": raw["selection"], **_measured(raw[checkpoint])},
+            metrics={"checkpoint": checkpoint, "selection": chosen_by, **_figures(part)},
             data=raw.get("data"),
         )
     except OSError as error:
@@ -85,5 +86,10 @@ def _height_width(size: int | list[int]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _measured(part: dict[str, Any]) -> dict[str, Any]:
-    return {split: part[split] for split in ("val", "test") if part.get(split) is not None}
+def _figures(part: dict[str, Any]) -> dict[str, Any]:
+    """The single figures of val and test; curves and tables stay in metrics.json."""
+    return {
+        split: {name: value for name, value in part[split].items() if not isinstance(value, list | dict)}
+        for split in ("val", "test")
+        if part.get(split)
+    }

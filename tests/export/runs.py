@@ -23,13 +23,18 @@ CLASSES = ("background", "tower")
 METRICS = {
     "classes": list(CLASSES),
     "negative_class": "background",
-    "input_size": 96,
+    "input_size": [96, 96],
     "decision_threshold": 0.4,
     "presence_threshold": 0.55,
     "run_id": "abc123",
     "selection": "val boxes",
-    "best": {"val": {"MaxBoxAccV2": 80.0}, "test": {"MaxBoxAccV2": 78.5}},
-    "last": {"val": {}, "test": {}, "decision_threshold": 0.3, "presence_threshold": 0.2},
+    "best": {
+        "decision_threshold": 0.4,
+        "presence_threshold": 0.55,
+        "val": {"max_box_acc_v2": 80.0, "tau": 0.35, "curve": [1.0, 2.0]},
+        "test": {"max_box_acc_v2": 78.5, "errors": {"oracle_tau": {}}},
+    },
+    "last": {"decision_threshold": 0.3, "presence_threshold": 0.2, "val": {}},
     "seconds": {},
 }
 

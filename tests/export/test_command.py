@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import SourceError, UsageError
 from export.commands.export import export as export_command
-from tests.export.runs import photos, write_run
+from tests.export.runs import photos
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +23,8 @@ def invoke(*args: object) -> Any:
     return CliRunner().invoke(export_command, [str(arg) for arg in args])
 
 
-def test_the_command_writes_the_file_into_the_run_and_prints_its_path(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "tower")
+def test_the_command_writes_the_file_into_the_run_and_prints_its_path(tmp_path: Path, run: Path) -> None:
+    run = shutil.copytree(run, tmp_path / "tower", ignore=shutil.ignore_patterns("model"))
     cv2.imwrite(str(tmp_path / "photo.png"), photos(1)[0])
     done = invoke(run, "--frames", tmp_path / "photo.png", "--json", "--quiet")
     assert done.exit_code == 0, done.output
