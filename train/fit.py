@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -237,10 +237,14 @@ class Fitter:
         """The reverse of `state`. Raises RuntimeError, KeyError or ValueError for another network's state."""
         self.model.load_state_dict(_part(tensors, "model."))
         self._ema = {k: v.to(self._device) for k, v in _part(tensors, "ema.").items()}
-        slots: dict[int, dict[str, Any]] = {}
+        params = [p for group in self._optimizer.param_groups for p in group["params"]]
+        slots: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(tensors, "optim.").items():
             i, _, name = key.partition(".")
-            slots.setdefault(int(i), {})[name] = value
+            like = params[int(i)].detach()  # the same memory layout as the weights, for speed
+            slots.setdefault(int(i), {})[name] = (
+                torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            )
         packed = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": slots, "param_groups": packed["param_groups"]})
         if "scaler.scale" in tensors and self._scaler.is_enabled():

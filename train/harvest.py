@@ -80,6 +80,8 @@ class AttentionStore:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ModelError(f"{path}: damaged ({error}); delete attention.* to harvest again") from error
+        if not isinstance(found, dict):
+            raise ModelError(f"{path}: damaged (no table); delete attention.* to harvest again")
         if about | found != about:
             raise ModelError(
                 f"{path}: harvested for other photos or another transformer; "

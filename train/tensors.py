@@ -64,7 +64,8 @@ def speed_up_training(model: nn.Module, device: torch.device) -> None:
     the time of an EfficientNet-Lite0 U-Net step).
     """
     for module in model.modules() if device.type == "cpu" else ():
-        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+        depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+        if depthwise and not isinstance(module, _DepthwiseInFp32):
             kind = type(module)
             module.__class__ = type(f"{kind.__name__}InFp32", (_DepthwiseInFp32, kind), {})
 
