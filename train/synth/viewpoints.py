@@ -19,7 +19,7 @@ def random_view(rng: np.random.Generator, mast_height_m: float, size: tuple[int,
     width, height = size
     focal = width / (2.0 * math.tan(math.radians(float(rng.uniform(48.0, 74.0))) / 2.0))
     close_up = bool(rng.random() < 0.11)
-    share = float(rng.uniform(1.1, 1.7)) if close_up else float(rng.triangular(0.16, 0.6, 0.92))
+    share = float(rng.uniform(1.1, 1.7)) if close_up else float(rng.triangular(0.15, 0.5, 0.86))
     mode = rng.choice(3, p=(0.34, 0.4, 0.26))
     low, high = (
         (1.6, 9.0),
