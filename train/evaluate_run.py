@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from train.evaluation import Prediction
     from train.loop import Outcome
     from train.proposals import Proposal
-    from train.run import Run
+    from train.shared import Run
 
 _log = logging.getLogger(__name__)
 SAID = (

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from train.classifier import Classifier
     from train.harvest import AttentionStore
     from train.proposals import Proposal
-    from train.run import Run
+    from train.shared import Run
 
 SAVE_EVERY_S = 120.0
 _log = logging.getLogger(__name__)

@@ -6,13 +6,9 @@ Each stage leaves its result in the run directory; what is there is not done aga
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 import uuid
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,64 +19,30 @@ from train.config import read_run_config, to_toml
 from train.config_auto import resolve
 from train.config_limits import check_limits
 from train.dataset import load_dataset
-from train.distributed import World, join_world, leave_world
+from train.distributed import join_world, leave_world
 from train.evaluate_run import evaluate_run
 from train.harvest import DONE, AttentionStore, harvest_attention, harvest_proposals, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
 from train.progress import clock
+from train.shared import Run, read_seconds
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
 from train.tensors import choose_device, reuse_memory, usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from train.classifier import Classifier
     from train.config import TrainConfig
     from train.dataset_types import Dataset
+    from train.distributed import World
     from train.loop import Outcome
     from train.proposals import Proposal
 
 _log = logging.getLogger(__name__)
-CLASSIFIER_FILE, SECONDS_FILE = "classifier.safetensors", "seconds.json"
-
-
-@dataclass
-class Run:
-    """What the stages share.
-
-    `seconds`: by stage, and by part of the localizer's steps (`localizer/...`). `facts`: what stages
-    found out and metrics.json keeps.
-    """
-
-    out: Path
-    config: TrainConfig
-    dataset: Dataset
-    device: torch.device
-    world: World
-    workers: int
-    seconds: dict[str, float] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Say a stage, seed torch for it, and add up its time over resumed sessions."""
-        if self.world.main:
-            _log.info("%s ...", name)
-        torch.manual_seed(self.config.seed)
-        start = time.monotonic()
-        yield
-        self.world.barrier()
-        self.spent({name: time.monotonic() - start})
-
-    def spent(self, seconds: dict[str, float]) -> None:
-        """Add to the times and keep them in RUN/seconds.json."""
-        for name, value in seconds.items():
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + value, 1)
-        if self.world.main:
-            write_text(self.out / SECONDS_FILE, json.dumps(self.seconds))
+CLASSIFIER_FILE = "classifier.safetensors"
 
 
 def train_run(
@@ -125,7 +87,7 @@ def train_run(
             _start(out, config)
         world.barrier()
         readers = workers if workers >= 0 else min(8, cores)
-        _stages(Run(out, config, dataset, where, world, readers, _read_seconds(out)), sst)
+        _stages(Run(out, config, dataset, where, world, readers, read_seconds(out)), sst)
     finally:
         leave_world(world)
 
@@ -247,11 +209,3 @@ def _say_end(run: Run, outcome: Outcome) -> None:
     stages = {name: s for name, s in run.seconds.items() if "/" not in name}
     parts = ", ".join(f"{name} {clock(s)}" for name, s in stages.items())
     _log.info("done in %s: %s", clock(sum(stages.values())), parts)
-
-
-def _read_seconds(out: Path) -> dict[str, float]:
-    path = out / SECONDS_FILE
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-    except ValueError:  # only times: not worth losing a run
-        return {}

@@ -1,0 +1,70 @@
+"""What the stages of a run share: its folder, settings, photos, device, and the time each part took."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from train.checkpoint import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from train.config import TrainConfig
+    from train.dataset_types import Dataset
+    from train.distributed import World
+
+_log = logging.getLogger(__name__)
+SECONDS_FILE = "seconds.json"
+
+
+@dataclass
+class Run:
+    """What the stages share.
+
+    `seconds`: by stage, and by part of the localizer's steps (`localizer/...`). `facts`: what stages
+    found out and metrics.json keeps.
+    """
+
+    out: Path
+    config: TrainConfig
+    dataset: Dataset
+    device: torch.device
+    world: World
+    workers: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Say a stage, seed torch for it, and add up its time over resumed sessions."""
+        if self.world.main:
+            _log.info("%s ...", name)
+        torch.manual_seed(self.config.seed)
+        start = time.monotonic()
+        yield
+        self.world.barrier()
+        self.spent({name: time.monotonic() - start})
+
+    def spent(self, seconds: dict[str, float]) -> None:
+        """Add to the times and keep them in RUN/seconds.json."""
+        for name, value in seconds.items():
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + value, 1)
+        if self.world.main:
+            write_text(self.out / SECONDS_FILE, json.dumps(self.seconds))
+
+
+def read_seconds(out: Path) -> dict[str, float]:
+    """Times of earlier sessions of the run in `out`; empty when there are none or they are damaged."""
+    path = out / SECONDS_FILE
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except ValueError:  # only times: not worth losing a run
+        return {}
