@@ -1,0 +1,153 @@
+"""What can be evaluated, behind one face: a checkpoint of a run directory, or a model file.
+
+RUN | MODEL.onnx ──open_subject──▶ Subject(classes, thresholds, predict)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime.errors import DatasetError, ModelError
+from train.evaluation import WITHOUT_BOXES, Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from train.dataset_types import Dataset, Image
+    from train.evaluation import Prediction
+
+CONFIG, METRICS = "config.toml", "metrics.json"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network with the thresholds that go with it.
+
+    `predict(photos, workers)` gives (photo, map, class probabilities). `origin` says where it comes from:
+    checkpoint or precision, what selected it, run id.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    negative_class: str | None
+    thresholds: Thresholds
+    predict: Callable[[Sequence[Image], int], Iterator[Prediction]]
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def negative(self) -> int | None:
+        """Index of the negative class among `classes`."""
+        return None if self.negative_class is None else self.classes.index(self.negative_class)
+
+    def relabel(self, dataset: Dataset, split: str) -> tuple[Image, ...]:
+        """The photos of a split with labels that count in this network's classes.
+
+        Raises:
+            DatasetError: the split is empty, or has a class the network does not know.
+        """
+        images = dataset.splits[split]
+        if not images:
+            raise DatasetError(f"{dataset.root}: no photo in {split}; choose another --split")
+        unknown = sorted({dataset.classes[i.label] for i in images} - set(self.classes))
+        if unknown:
+            raise DatasetError(
+                f"{dataset.root}: class {unknown[0]!r} of {split} is unknown to {self.name}, "
+                f"which knows {', '.join(self.classes)}"
+            )
+        return tuple(
+            dataclasses.replace(i, label=self.classes.index(dataset.classes[i.label])) for i in images
+        )
+
+
+def open_subject(path: Path, checkpoint: str) -> Subject:
+    """A run directory (has config.toml), a model file or a directory of model files.
+
+    Args:
+        checkpoint: "best" or "last"; of no meaning for a model file.
+
+    Raises:
+        ModelError: missing, unfinished, damaged or not ours.
+    """
+    return open_run(path, checkpoint) if (path / CONFIG).is_file() else open_model_file(path)
+
+
+def open_run(run_dir: Path, checkpoint: str) -> Subject:
+    """A checkpoint of a finished run, with its own thresholds."""
+    from train.localizer import load_localizer
+    from train.predict import predict_run
+
+    metrics = read_metrics(run_dir)
+    model = load_localizer(run_dir, checkpoint)
+    try:
+        part, (height, width) = metrics[checkpoint], metrics["input_size"]
+        return Subject(
+            name=str(run_dir),
+            classes=tuple(metrics["classes"]),
+            negative_class=metrics["negative_class"],
+            thresholds=Thresholds(
+                float(part["tau"]), float(part["decision_threshold"]), float(part["presence_threshold"])
+            ),
+            predict=lambda images, workers: predict_run(model, images, (height, width), workers=workers),
+            origin={
+                "checkpoint": checkpoint,
+                "selection": metrics["selection"] if checkpoint == "best" else "none (last epoch)",
+                "run_id": metrics["run_id"],
+            },
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(run_dir / METRICS, error) from error
+
+
+def open_model_file(path: Path) -> Subject:
+    """A model file; the protocol's threshold comes with the val figures in its contract."""
+    from edge_runtime.backends import open_backend
+    from train.predict import predict_model_file
+
+    backend = open_backend(path)
+    contract, file = backend.contract, backend.path
+    backend.close()
+    tau = contract.metrics.get("val", {}).get("tau", WITHOUT_BOXES)
+    return Subject(
+        name=str(file),
+        classes=contract.classes,
+        negative_class=contract.negative_class,
+        thresholds=Thresholds(float(tau), contract.decision_threshold, contract.presence_threshold),
+        predict=lambda images, workers: predict_model_file(file, images, workers=workers),
+        origin={
+            "checkpoint": contract.metrics.get("checkpoint"),
+            "selection": contract.metrics.get("selection"),
+            "run_id": contract.run_id,
+            "precision": contract.precision,
+        },
+    )
+
+
+def read_metrics(run_dir: Path) -> dict[str, Any]:
+    """RUN/metrics.json.
+
+    Raises:
+        ModelError: missing (the run is not finished) or damaged.
+    """
+    path = run_dir / METRICS
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path}: not there, the run is not finished; "
+            f"go on with `dips-edge train DATA --out {run_dir} --resume`"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(metrics, dict):
+        raise _damaged(path, TypeError("not a JSON object"))
+    return metrics
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"{path}: damaged or from another version ({type(error).__name__}: {error}); train the run again"
+    )
