@@ -98,11 +98,11 @@ def build_classifier(
         if sst is None:
             raise AssertionError("a linear classifier needs the SST")
         return Classifier(SstLinear(sst, classes), sst.mean, sst.std, config.classifier.size)
-    own = config.classifier.encoder in ("", config.localizer.encoder)
+    shared = config.classifier.encoder in ("", config.localizer.encoder)
     name = config.classifier.encoder or config.localizer.encoder
-    weights = config.localizer.encoder_weights if own else ""
-    weights = weights if pretrained else "none"
-    net: Any = create_timm(name, weights, "encoder", num_classes=classes)
+    weights = (config.localizer if shared else config.classifier).encoder_weights if pretrained else "none"
+    purpose = "encoder" if shared else "classifier encoder"
+    net: Any = create_timm(name, weights, purpose, num_classes=classes)
     cfg = net.pretrained_cfg
     return Classifier(net, cfg["mean"], cfg["std"], config.classifier.size)
 

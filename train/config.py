@@ -41,6 +41,7 @@ class ClassifierConfig:
 
     kind: str = "cnn"  # "cnn": fine-tuned encoder; "linear": linear head on SST features
     encoder: str = ""  # timm name; empty: the localizer's encoder
+    encoder_weights: str = ""  # as the localizer's, for an encoder of its own
     size: int = 224
     epochs: int = 6
     batch_size: int = 16

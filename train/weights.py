@@ -21,6 +21,11 @@ from edge_runtime.errors import TrainingError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LOCAL_FILE = {
+    "SST": "--sst-weights FILE",
+    "encoder": "--encoder-weights FILE",
+    "classifier encoder": "--set classifier.encoder_weights=FILE",
+}
 MIN_MATCH = 0.9  # of the network's tensors must be in the file
 
 
@@ -30,7 +35,7 @@ def create_timm(name: str, weights: str, purpose: str, **options: Any) -> nn.Mod
     Args:
         name: timm model name.
         weights: path of a local .safetensors, empty for timm's download, "none" for random.
-        purpose: what it is for, named in errors ("SST", "encoder").
+        purpose: what it is for, one of LOCAL_FILE; named in errors.
 
     Raises:
         UsageError: unknown name, unreadable or foreign weights file.
@@ -54,7 +59,7 @@ def create_timm(name: str, weights: str, purpose: str, **options: Any) -> nn.Mod
             raise
         raise TrainingError(
             f"{purpose} {name!r}: its weights could not be downloaded ({type(error).__name__}); "
-            f"go online once, or give a local file with --{purpose.lower()}-weights FILE.safetensors"
+            f"go online once, or give a local .safetensors with {LOCAL_FILE[purpose]}"
         ) from error
     if weights not in ("", "none"):
         load_weights(model, read_safetensors(weights, purpose), f"{purpose} weights {weights}")
