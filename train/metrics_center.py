@@ -24,13 +24,13 @@ def choose_center_box(val: Sequence[Image]) -> tuple[float, float] | None:
     """Width and height, as shares of the photo, with the best mean accuracy at IoU .3, .5 and .7.
 
     Returns:
-        The first of the best among `SIZES`; None when no photo has boxes.
+        One of `SIZES`, of the equally accurate ones that of best mean IoU; None when no photo has boxes.
     """
     best = _best_iou(val, SIZES)
     if best is None:
         return None
     score = np.mean([(best >= delta / 100).mean(axis=1) for delta in DELTAS], axis=0)
-    width, height = SIZES[int(score.argmax())]
+    width, height = SIZES[np.lexsort((best.mean(axis=1), score))[-1]]
     return float(width), float(height)
 
 

@@ -114,8 +114,7 @@ class SplitScores:
         self.contours.add(boxes_per_threshold(small, THRESHOLDS, multi_contour=True).best_iou(truth))
 
     def _add_deployed(self, image: Image, score_map: NDArray[np.float32]) -> None:
-        truth = np.asarray(image.boxes, np.float64) + np.array([0, 0, 1, 1])  # end pixels belong to the box
-        truth /= np.array([image.width, image.height] * 2)
+        truth = true_boxes(image)
         first, met = np.zeros(len(self.decisions)), np.zeros(len(self.decisions), np.int64)
         for k, threshold in enumerate(self.decisions):
             candidates = find_candidates(score_map, float(threshold))
@@ -146,6 +145,14 @@ def protocol_map(score_map: NDArray[np.float32]) -> NDArray[np.float64]:
     if score_map.shape != (SIDE, SIDE):
         score_map = np.asarray(cv2.resize(score_map, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
     return np.clip(score_map.astype(np.float64), 0.0, 1.0)
+
+
+def true_boxes(image: Image) -> NDArray[np.float64]:
+    """(n, 4) half-open boxes as fractions of the photo; its end pixels belong to a box. n = 0 without."""
+    if image.boxes is None:
+        return np.zeros((0, 4))
+    size = np.array([image.width, image.height] * 2)
+    return np.asarray((image.boxes + np.array([0, 0, 1, 1])) / size, dtype=np.float64)
 
 
 def box_ious(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
