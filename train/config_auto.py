@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from train.dataset_types import Dataset
 
 LEAST_EPOCHS, LEAST_STEPS = 6, 100
-# The trivial answer to the CLS loss is "everything is foreground". Photos of the negative class hold it
-# back from the first step on; without them the map must first have learnt some background.
-CLS_WEIGHT, CLS_WEIGHT_ALONE = 0.3, 0.15
+# The trivial answer to the CLS loss is "everything is foreground". Photos of the negative class hold it back
+# from the first step on, and there the loss is decisive; without them it did not help (train/README.md).
+CLS_WEIGHT, CLS_WEIGHT_ALONE = 0.3, 0.0
 CLS_FIRST, CLS_FIRST_ALONE = 0, 1
 
 
