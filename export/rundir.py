@@ -5,18 +5,15 @@ RUN/metrics.json ──read_run──▶ RunFacts ──▶ ModelContract
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.contract import ModelContract
 from edge_runtime.errors import ModelError
+from train.subject import METRICS, read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-METRICS = "metrics.json"
-CHECKPOINTS = ("best", "last")
 
 
 @dataclass(frozen=True)
@@ -53,37 +50,27 @@ def read_run(run_dir: Path, checkpoint: str) -> RunFacts:
     Raises:
         ModelError: not a finished run, or a value is missing or of the wrong kind.
     """
-    path = run_dir / METRICS
     if not run_dir.is_dir():
         raise ModelError(f"{run_dir}: no such run directory; make one with `dips-edge train DATA --out RUN`")
+    raw = read_metrics(run_dir)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        part = raw[checkpoint]
+        part, (height, width) = raw[checkpoint], raw["input_size"]
         chosen_by = raw["selection"] if checkpoint == "best" else "none (last epoch)"
         return RunFacts(
             classes=tuple(str(name) for name in raw["classes"]),
             negative_class=raw["negative_class"],
-            input_hw=_height_width(raw["input_size"]),
-            decision_threshold=float(part.get("decision_threshold", raw["decision_threshold"])),
-            presence_threshold=float(part.get("presence_threshold", raw["presence_threshold"])),
+            input_hw=(int(height), int(width)),
+            decision_threshold=float(part["decision_threshold"]),
+            presence_threshold=float(part["presence_threshold"]),
             run_id=str(raw["run_id"]),
             metrics={"checkpoint": checkpoint, "selection": chosen_by, **_figures(part)},
             data=raw.get("data"),
         )
-    except OSError as error:
-        raise ModelError(
-            f"{path}: cannot be read ({error.strerror}); {run_dir} is not a finished run of `dips-edge train`"
-        ) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
-            f"{path}: damaged or from another version ({type(error).__name__}: {error}); train the run again"
+            f"{run_dir / METRICS}: damaged or from another version ({type(error).__name__}: {error}); "
+            "train the run again"
         ) from error
-
-
-def _height_width(size: int | list[int]) -> tuple[int, int]:
-    """One number is a square; a list is [height, width]."""
-    height, width = (size, size) if isinstance(size, int) else size
-    return int(height), int(width)
 
 
 def _figures(part: dict[str, Any]) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def test_export_does_not_change_the_network_it_is_given(run: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        pytest.param(lambda r: (r / "metrics.json").unlink(), "is not a finished run", id="no metrics"),
+        pytest.param(lambda r: (r / "metrics.json").unlink(), "the run is not finished", id="no metrics"),
         pytest.param(
             lambda r: (r / "metrics.json").write_text("{"), r"metrics.json: damaged", id="broken json"
         ),
