@@ -21,6 +21,7 @@ from edge_runtime.errors import TrainingError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_log = logging.getLogger(__name__)
 LOCAL_FILE = {
     "SST": "--sst-weights FILE",
     "encoder": "--encoder-weights FILE",
@@ -46,6 +47,8 @@ def create_timm(name: str, weights: str, purpose: str, **options: Any) -> nn.Mod
         hint = f"; did you mean {', '.join(close)}?" if close else "; see timm.list_models()"
         raise UsageError(f"{purpose} {name!r} is not a timm model{hint}")
     download = weights == ""
+    if download:
+        _log.info("%s %s: pretrained weights from timm, downloaded unless they are here", purpose, name)
     try:
         with _no_chatter():
             model: nn.Module = timm.create_model(name, pretrained=download, **options)
