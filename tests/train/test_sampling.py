@@ -14,7 +14,7 @@ SIDE = 56
 ALL = (0.0, 0.0, 1.0, 1.0)
 NONE = (0.0, 0.0, 0.0, 0.0)
 LEFT = (0.0, 0.0, 0.5, 1.0)
-POINTS = SamplingConfig(dilation=1, bg_pool="none")
+POINTS = SamplingConfig(dilation=1, fg_pool="fraction", bg_pool="none", fg_fraction=0.2, bg_fraction=0.3)
 
 
 def _inputs(attention: torch.Tensor, *boxes: tuple[float, ...], negative: bool = False) -> SeedInputs:
@@ -119,9 +119,7 @@ def test_collisions_are_found_after_dilation() -> None:
     """One foreground and one background pixel side by side: grown by 1 px, only their outer columns stay."""
     attention = torch.full((1, 8, 8), 0.5)
     attention[0, 4, 3], attention[0, 4, 4] = 1.0, 0.0
-    one = SamplingConfig(
-        n_fg=784, n_bg=784, fg_fraction=1 / 64, bg_fraction=1 / 64, bg_pool="none", dilation=3
-    )
+    one = dataclasses.replace(POINTS, n_fg=784, n_bg=784, fg_fraction=1 / 64, bg_fraction=1 / 64, dilation=3)
     labels = _labels(_inputs(attention, ALL), one)[0]
     assert labels[4].tolist() == [IGNORE, IGNORE, 1, IGNORE, IGNORE, 0, IGNORE, IGNORE]
 
@@ -129,7 +127,7 @@ def test_collisions_are_found_after_dilation() -> None:
 def test_dilation_at_the_border_does_not_wrap() -> None:
     attention = torch.zeros(1, 8, 8)
     attention[0, 0, 0] = 1.0
-    one = SamplingConfig(n_fg=784, n_bg=0, fg_fraction=1 / 64, dilation=3)
+    one = dataclasses.replace(POINTS, n_fg=784, n_bg=0, fg_fraction=1 / 64, dilation=3)
     labels = _labels(_inputs(attention, ALL), one)[0]
     assert (labels == 1).nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
 

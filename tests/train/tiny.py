@@ -35,7 +35,7 @@ SETTINGS = {
 FLAGS = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator, unused-ignore]
 def tiny_vit_six_heads(pretrained: bool = False, **options: Any) -> VisionTransformer:
     """As DINO's ViT-S in kind: 6 heads, a CLS token. Known to timm once this module is imported."""
     del options["pretrained_cfg"], options["pretrained_cfg_overlay"], options["cache_dir"]
