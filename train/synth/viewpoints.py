@@ -12,14 +12,14 @@ STEEPEST = 0.7  # slope of the line of sight to the middle of the mast
 
 
 def random_view(rng: np.random.Generator, mast_height_m: float, size: tuple[int, int]) -> Camera:
-    """A camera that sees a mast at the origin with a height of 15 to 90 % of the picture.
+    """A camera that sees a mast at the origin with a height of 40 to 95 % of the picture, as in an inspection.
 
-    One picture in nine is a close-up: the top of the mast, the rest cut off by the lower border.
+    One picture in four is a close-up: the top of the mast, the rest cut off by the lower border.
     """
     width, height = size
     focal = width / (2.0 * math.tan(math.radians(float(rng.uniform(48.0, 74.0))) / 2.0))
-    close_up = bool(rng.random() < 0.11)
-    share = float(rng.uniform(1.1, 1.7)) if close_up else float(rng.triangular(0.15, 0.5, 0.86))
+    close_up = bool(rng.random() < 0.25)
+    share = float(rng.uniform(1.1, 1.9)) if close_up else float(rng.triangular(0.4, 0.75, 0.95))
     mode = rng.choice(3, p=(0.34, 0.4, 0.26))
     low, high = (
         (1.6, 9.0),
