@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from edge_runtime.errors import TrainingError
+from edge_runtime.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,16 +81,23 @@ def _peers_needed() -> Iterator[None]:
 
 
 def join_world(device_type: str) -> World:
-    """Join torchrun's group when started by it; a single process otherwise."""
+    """Join torchrun's group when started by it; a single process otherwise.
+
+    Raises:
+        UsageError: more processes on this machine than it has GPUs.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World()
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=PATIENCE)
-    local = int(os.environ.get("LOCAL_RANK", "0"))
+    local, local_size = (int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    device = None
     if device_type == "cuda":
-        torch.cuda.set_device(local)
-    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return World(dist.get_rank(), dist.get_world_size(), local, local_size)
+        if local >= torch.cuda.device_count():
+            raise UsageError(f"{local_size} processes but {torch.cuda.device_count()} GPUs here; start fewer")
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    dist.init_process_group("gloo" if device is None else "nccl", timeout=PATIENCE, device_id=device)
+    return World(dist.get_rank(), dist.get_world_size(), local, max(1, local_size))
 
 
 def leave_world(world: World) -> None:

@@ -222,9 +222,12 @@ class _Loop:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             from torch.utils.tensorboard import SummaryWriter
-        purge = self._at.epoch * self._steps + 1
-        with SummaryWriter(str(self._run.out / "events"), purge_step=purge) as writer:
-            yield writer
+        folder, purge = self._run.out / "events", self._at.epoch * self._steps + 1
+        try:
+            with SummaryWriter(str(folder), purge_step=purge) as writer:
+                yield writer
+        except OSError as error:
+            raise TrainingError(f"{folder}: cannot be written ({error}); make room and --resume") from error
 
 
 def _val_entries(seen: Glance) -> dict[str, float | None]:

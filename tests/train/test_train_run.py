@@ -339,6 +339,21 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_spares_the_checkpoint(
     assert load_tensors(tmp_path / "run" / "last.safetensors")[1]["position"]["step"] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
+def test_a_disk_that_is_full_for_the_events_is_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.utils.tensorboard.SummaryWriter.close", no_space)
+        with pytest.raises(TrainingError, match=r"events: cannot be written .*make room and --resume"):
+            _train(data, tmp_path / "run")
+    _train(data, tmp_path / "run", resume=True)
+
+
 def test_a_checkpoint_of_another_network_is_refused(data: Path, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(finished, out)
