@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 SMOOTHING = 0.2  # width of the averaging window, as a share of the threshold range
 PLATEAU = 1.0  # percentage points below the smoothed best that still count as its plateau
 UNSEEN_MARGIN = 0.5  # without negatives: this share of the weakest usual positive's score
 WEAK_POSITIVE = 0.05  # quantile of the positives' scores that is the weakest usual one
+SATURATED = 1e-4  # scores nearer to 0 or 1 than this are taken as equal
+NARROWEST = 0.05  # least blur of a score, in log-odds
+LEVEL = 1e-3  # of the balanced accuracy: cuts this close to the best are equally good
 
 
 def choose_threshold(percent: ArrayLike, thresholds: ArrayLike) -> float:
@@ -48,26 +51,36 @@ def choose_threshold(percent: ArrayLike, thresholds: ArrayLike) -> float:
 def choose_presence_threshold(positive: ArrayLike, negative: ArrayLike) -> float:
     """The presence score from which on the asset counts as in view.
 
-    With negatives: the cut with the best mean of hit rate and correct-rejection rate, in the middle of
-    the gap it falls into (of equally good cuts, the one in the widest gap). Without negatives nothing tells
-    how warm an empty scene gets: half of what the weakest usual positive (5 % quantile) reaches.
+    With negatives: the best mean of hit rate and correct-rejection rate, both smoothed as if each score
+    stood for others near it (Gaussian on the log-odds scale, width by Silverman's rule), so that one warm
+    negative or one cold positive among a few dozen does not decide. Without negatives nothing tells how
+    warm an empty scene gets: half of what the weakest usual positive (5 % quantile) reaches.
 
     Args:
         positive, negative: presence scores in [0, 1] of val photos with and without the asset.
 
     Returns:
-        Threshold in [0, 1]; 0 when there are no positives either.
+        Threshold in [0, 1], the middle where many are equally good; 0 when there are no positives.
     """
-    p, n = np.sort(np.asarray(positive, np.float64)), np.sort(np.asarray(negative, np.float64))
+    p, n = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
     if p.size == 0:
         return 0.0
     if n.size == 0:
         return float(UNSEEN_MARGIN * np.quantile(p, WEAK_POSITIVE))
-    scores = np.unique(np.concatenate([[0.0], p, n, [1.0]]))
-    cuts = (scores[:-1] + scores[1:]) / 2
-    hits = 1 - np.searchsorted(p, cuts) / p.size
-    rejected = np.searchsorted(n, cuts) / n.size
-    balanced = (hits + rejected) / 2
-    best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
-    widest = best[int((scores[best + 1] - scores[best]).argmax())]
-    return float(cuts[widest])
+    hot, cold = _log_odds(p), _log_odds(n)
+    cuts = np.linspace(min(hot.min(), cold.min()), max(hot.max(), cold.max()), 1001)
+    balanced = (1 - _smooth_share_below(cuts, hot) + _smooth_share_below(cuts, cold)) / 2
+    best = np.flatnonzero(balanced >= balanced.max() - LEVEL)
+    return float(1 / (1 + np.exp(-cuts[best].mean())))
+
+
+def _log_odds(score: NDArray[np.float64]) -> NDArray[np.float64]:
+    clipped = np.clip(score, SATURATED, 1 - SATURATED)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _smooth_share_below(cuts: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(cuts,) share of the scores below each cut, every score blurred by Silverman's width."""
+    width = max(NARROWEST, 1.06 * float(scores.std()) * len(scores) ** -0.2)
+    z = (cuts[:, None] - np.sort(scores)) / width
+    return np.asarray((1 / (1 + np.exp(-1.702 * np.clip(z, -20, 20)))).mean(axis=1))  # normal within 0.01

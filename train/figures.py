@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ ERROR_MEANINGS = {
 ERROR_MODES = {
     "val_tau": "threshold from val",
     "best_tau": "best threshold of this split",
-    "oracle_tau": "best threshold of each photo: an upper bound, no result",
+    "oracle_tau": "best threshold of each photo (upper bound)",
 }
 
 
@@ -107,18 +108,20 @@ def text_table(figures: Mapping[str, Any]) -> str:
     for title, group in GROUPS.items():
         present = [f for f in group if f.key in figures]
         if present:
-            lines.append(title)
-        lines += [f"  {f.label:<34}{format_value(f, figures[f.key]):>9}  {f.meaning}" for f in present]
+            lines.append(f"\n{title}")
+        for figure in present:
+            start = f"  {figure.label:<33}{format_value(figure, figures[figure.key]):>8}  "
+            lines.append(textwrap.fill(figure.meaning, 110, initial_indent=start, subsequent_indent=" " * 45))
     if "errors" in figures:
         lines += _error_lines(figures["errors"])
     return "\n".join(lines)
 
 
 def _error_lines(errors: Mapping[str, Any]) -> list[str]:
-    lines = ["Kinds of outcome, % of photos with boxes (part = LPE, more = LME)"]
-    lines.append("  " + " " * 58 + "".join(f"{kind:>9}" for kind in KINDS))
+    lines = ["\nOutcomes, % of photos with boxes (part is LPE, more is LME)"]
+    lines.append(" " * 60 + "".join(f"{kind:>8}" for kind in KINDS))
     for judged, name in (("class_known", "box only"), ("by_class", "class and box")):
         for mode, meaning in ERROR_MODES.items():
-            shares = "".join(f"{errors[judged][mode][kind]:9.1f}" for kind in KINDS)
+            shares = "".join(f"{errors[judged][mode][kind]:8.1f}" for kind in KINDS)
             lines.append(f"  {f'{name}, {meaning}':<58}{shares}")
     return lines

@@ -142,7 +142,7 @@ def _errors(metrics: Mapping[str, Any]) -> str:
     legend = "; ".join(f"<b>{k}</b>: {escape(m)}" for k, m in ERROR_MEANINGS.items())
     return (
         f"<h2>How boxes fail, % of {split} photos with boxes</h2>"
-        f"<table><tr><th>judged</th><th>threshold</th>{head}</tr>{rows}</table><p>{legend}.</p>"
+        f"<table><tr><th>judged</th><th class='note'>threshold</th>{head}</tr>{rows}</table><p>{legend}.</p>"
     )
 
 
@@ -154,7 +154,7 @@ def _photos(name: str, shots: Sequence[Shot], classes: Sequence[str], split: str
     )
     legend = '<span class="found">reported box</span> <span class="true">true box</span>'
     return (
-        f"<h2>{name} photos of {split}</h2><p>{legend}, tinted where the map is warm</p>"
+        f"<h2>{name}: photos of {split}</h2><p>{legend}, tinted where the map is warm</p>"
         f"<div class='photos'>{figures}</div>"
     )
 
@@ -191,7 +191,7 @@ svg{max-width:100%;height:auto}
 .card b{display:block;font-size:1.5rem}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #e4e7eb;white-space:nowrap}
-th:first-child,td.note{text-align:left}td.note{white-space:normal;color:#52606d}
+th:first-child,.note{text-align:left}td.note{white-space:normal;color:#52606d}
 th{font-weight:600}tr.group th{padding-top:1rem;color:#0b69a3}
 .photos{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:.9rem}
 figure{margin:0}img{width:100%;border-radius:.3rem;display:block}

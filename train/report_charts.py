@@ -73,7 +73,7 @@ def threshold_chart(parts: Mapping[str, Mapping[str, Any]], tau: float, decision
         parts: figures of a split by its name, each with "curve" and maybe "decision_curve".
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9.2, 3.0), layout="constrained")
+        figure = Figure(figsize=(9.8, 3.0), layout="constrained")
         left, right = figure.subplots(1, 2)
         for (name, figures), color in zip(parts.items(), COLORS, strict=False):
             curve = figures["curve"]

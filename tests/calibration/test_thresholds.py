@@ -70,31 +70,46 @@ def test_curves_and_thresholds_of_different_length_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("positive", "negative", "expected"),
+    ("positive", "negative", "low", "high"),
     [
-        pytest.param([0.8, 0.9, 0.95], [0.1, 0.2], 0.5, id="middle of the gap"),
-        pytest.param([0.3, 0.8, 0.9, 0.95], [0.1, 0.35, 0.4], 0.6, id="one weak positive is given up"),
-        pytest.param([0.8, 0.9], [0.1, 0.2, 0.85], 0.5, id="one warm negative is given up"),
-        pytest.param([0.9], [0.9], 0.45, id="no difference: the widest gap"),
-        pytest.param([0.6, 0.8], [], 0.305, id="no negatives: half of the weakest usual positive"),
-        pytest.param([], [0.2], 0.0, id="no positives: everything is in view"),
-        pytest.param([], [], 0.0, id="nothing"),
+        pytest.param([0.8, 0.9, 0.95], [0.1, 0.2], 0.4, 0.7, id="in the middle of the gap"),
+        pytest.param([0.8, 0.9], [0.1, 0.2], 0.45, 0.55, id="near the middle of a symmetric gap"),
+        pytest.param([0.3] + [0.9] * 19, [0.1] * 20 + [0.4], 0.4, 0.85, id="one weak positive is given up"),
+        pytest.param(
+            np.linspace(0.6, 0.95, 20).tolist(),
+            [0.1] * 19 + [0.85],
+            0.3,
+            0.65,
+            id="one warm negative does not decide",
+        ),
+        pytest.param([0.99999, 1.0], [0.0, 0.00001], 0.3, 0.7, id="saturated scores"),
+        pytest.param([0.9], [0.9], 0.89, 0.91, id="no difference"),
+        pytest.param([0.6, 0.8], [], 0.305, 0.305, id="no negatives: half of the weakest usual positive"),
+        pytest.param([], [0.2], 0.0, 0.0, id="no positives: everything is in view"),
+        pytest.param([], [], 0.0, 0.0, id="nothing"),
     ],
 )
-def test_presence_threshold(positive: list[float], negative: list[float], expected: float) -> None:
-    assert choose_presence_threshold(positive, negative) == pytest.approx(expected, abs=1e-12)
+def test_presence_threshold(positive: list[float], negative: list[float], low: float, high: float) -> None:
+    assert low - 1e-12 <= choose_presence_threshold(positive, negative) <= high + 1e-12
 
 
-def test_presence_threshold_has_the_best_balanced_accuracy_of_all_cuts() -> None:
+def test_presence_threshold_costs_new_photos_little() -> None:
+    """50 photos with and 45 without, scores that overlap a little: within 1 point of the best, on average."""
     rng = np.random.default_rng(1)
-    for _ in range(50):
-        p, n = rng.beta(4, 2, rng.integers(1, 40)), rng.beta(2, 4, rng.integers(1, 40))
-        chosen = choose_presence_threshold(p, n)
-        best = max((p >= t).mean() + (n < t).mean() for t in np.linspace(0, 1, 2001))
-        assert (p >= chosen).mean() + (n < chosen).mean() >= best - 1e-12
+    p, n = rng.beta(12, 1.5, 20000), rng.beta(5, 5, 20000)
+    at = np.linspace(0, 1, 1001)
+    balanced = 50 * ((p >= at[:, None]).mean(axis=1) + (n < at[:, None]).mean(axis=1))
+    lost = []
+    for i in range(60):
+        val = choose_presence_threshold(p[i * 50 : i * 50 + 50], n[i * 45 : i * 45 + 45])
+        lost.append(balanced.max() - balanced[np.abs(at - val).argmin()])
+    assert np.mean(lost) < 1.0
+    assert np.max(lost) < 5.0
 
 
 def test_choices_do_not_depend_on_the_order_of_photos() -> None:
     rng = np.random.default_rng(2)
     p, n = rng.random(30), rng.random(20)
-    assert choose_presence_threshold(p, n) == choose_presence_threshold(p[::-1], rng.permutation(n))
+    assert choose_presence_threshold(p, n) == pytest.approx(
+        choose_presence_threshold(p[::-1], rng.permutation(n))
+    )

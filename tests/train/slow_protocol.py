@@ -33,13 +33,23 @@ def slow_curve(
         for x0, y0, x1, y1 in gt_boxes
     ]
     taus = np.arange(0, 1, 0.001) if thresholds is None else thresholds
-    found = [slow_boxes(score_map, float(tau), multi_contour=multi_contour) for tau in taus]
+    grey = quantised(score_map)
+    found = [contour_boxes(grey, float(tau), multi_contour=multi_contour) for tau in taus]
     return np.array([max(slow_iou(box, gt) for box in set(boxes) for gt in truth) for boxes in found])
 
 
 def slow_boxes(score_map: NDArray[np.floating], tau: float, *, multi_contour: bool) -> list[Box]:
     """Boxes of one map at one threshold."""
-    grey = (255 * score_map.astype(np.float64)).astype(np.uint8)
+    return contour_boxes(quantised(score_map), tau, multi_contour=multi_contour)
+
+
+def quantised(score_map: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """A map in [0, 1] as bytes, truncated."""
+    return (255 * score_map.astype(np.float64)).astype(np.uint8)
+
+
+def contour_boxes(grey: NDArray[np.uint8], tau: float, *, multi_contour: bool) -> list[Box]:
+    """One contour pass over a byte map."""
     _, mask = cv2.threshold(grey, int(tau * int(np.max(grey))), 255, cv2.THRESH_BINARY)
     contours, _ = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
     if not contours:
