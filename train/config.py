@@ -84,6 +84,7 @@ class LossConfig:
     cls_every: int = 1
     cls_from_epoch: int = -1  # -1: chosen from the data
     cls_source: str = "localizer"  # paper; "attention" is what the released code computes
+    area: float = -1.0  # mean of the map of positive photos, after the first epoch; -1: chosen
     crf: float = 5.0
     crf_every: int = 2
     crf_scale: float = 0.5
@@ -159,6 +160,7 @@ PAPER: Mapping[str, Any] = {
     "sampling.bg_pool": "none",
     "losses.cls": 0.3,
     "losses.cls_from_epoch": 1,
+    "losses.area": 0.0,
     "losses.crf_scale": 1.0,
     "losses.crf_every": 1,
     "optim.name": "sgd",

@@ -1,6 +1,6 @@
 """Settings left to be chosen from the data become numbers, so that `config.toml` hides nothing.
 
--1 in `losses.cls` and `losses.cls_from_epoch`, and 0 in `optim.epochs`, mean "chosen here".
+-1 in `losses.cls`, `losses.cls_from_epoch` and `losses.area`, and 0 in `optim.epochs`, mean "chosen here".
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ LEAST_EPOCHS, LEAST_STEPS = 6, 100
 # from the first step on, and there the loss is decisive; without them it did not help (train/README.md).
 CLS_WEIGHT, CLS_WEIGHT_ALONE = 0.3, 0.0
 CLS_FIRST, CLS_FIRST_ALONE = 0, 1
+# While CPA goes on to learn wrong seeds, maps grow beyond the object; with CLS to hold what matters, a price
+# on area stops that. Without CLS it would only shrink maps.
+AREA_WEIGHT, AREA_WEIGHT_ALONE = 0.8, 0.0
 
 
 def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -30,6 +33,8 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         changes["losses.cls"] = CLS_WEIGHT_ALONE if alone else CLS_WEIGHT
     if config.losses.cls_from_epoch < 0:
         changes["losses.cls_from_epoch"] = CLS_FIRST_ALONE if alone else CLS_FIRST
+    if config.losses.area < 0:
+        changes["losses.area"] = AREA_WEIGHT_ALONE if alone else AREA_WEIGHT
     if config.optim.epochs == 0:
         labels = [image.label for image in dataset.splits["train"]]
         optim = config.optim

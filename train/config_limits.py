@@ -40,6 +40,7 @@ RULES: Mapping[str, str] = {
     "losses.cls": NOT_NEGATIVE_OR_CHOSEN,
     "losses.cls_every": AT_LEAST_ONE,
     "losses.cls_from_epoch": NOT_NEGATIVE_OR_CHOSEN,
+    "losses.area": NOT_NEGATIVE_OR_CHOSEN,
     "losses.crf": NOT_NEGATIVE,
     "losses.crf_every": AT_LEAST_ONE,
     "losses.crf_scale": INTO_ONE,

@@ -172,10 +172,9 @@ class Fitter:
                 mask = inputs.attention if weights.cls_source == "attention" else foreground(map_logits)
                 losses["cls"] = self._cls(rgb[positive], mask[positive], targets[positive])
             total = total + weights.cls * losses["cls"]
-        with torch.no_grad():
-            losses["area"] = (
-                map_logits[positive].softmax(1)[:, 1].mean() if bool(positive.any()) else total * 0
-            )
+        losses["area"] = foreground(map_logits[positive]).mean() if bool(positive.any()) else total * 0
+        if epoch >= 1:  # first learn where the object is, then how far it reaches
+            total = total + weights.area * losses["area"]
         return losses | {"total": total}
 
     def _cls(self, rgb: Tensor, mask: Tensor, targets: Tensor) -> Tensor:

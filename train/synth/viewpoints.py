@@ -12,7 +12,7 @@ STEEPEST = 0.7  # slope of the line of sight to the middle of the mast
 
 
 def random_view(rng: np.random.Generator, mast_height_m: float, size: tuple[int, int]) -> Camera:
-    """A camera that sees a mast at the origin with a height of 40 to 95 % of the picture, as in an inspection.
+    """A camera that sees a mast at the origin with a height of 40 to 95 % of the picture.
 
     One picture in four is a close-up: the top of the mast, the rest cut off by the lower border.
     """
