@@ -87,7 +87,8 @@ def train_run(
             _start(out, config)
         world.barrier()
         readers = workers if workers >= 0 else min(8, cores)
-        _stages(Run(out, config, dataset, where, world, readers, read_seconds(out)), sst)
+        facts = {"data": str(data.resolve())}
+        _stages(Run(out, config, dataset, where, world, readers, read_seconds(out), facts), sst)
     finally:
         leave_world(world)
 
