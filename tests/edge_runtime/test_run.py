@@ -120,7 +120,7 @@ def test_a_signal_ends_the_run_within_a_second_with_whole_files(tmp_path, model_
         process.send_signal(number)
         stopped = time.monotonic()
         process.stdout.read()
-        assert process.wait(10) == 0, process.stderr.read()
+        assert process.wait(30) == 0, process.stderr.read()
         assert (
             time.monotonic() - stopped < 20.0
         )  # test_pipeline.py pins the second; this is a whole process on a busy machine
