@@ -195,7 +195,7 @@ def test_an_error_of_the_backend_ends_the_run_and_never_hangs(live):
 def test_a_sink_that_fails_is_told_once_and_the_run_goes_on(live, error, reason, caplog):
     bad, good = FakeSink("bad", error=error, fails_at=2), FakeSink("good", capacity=100)
     outcome = fly(FakeSource(20, live=live, period_s=0.002), FakeBackend(), bad, good)
-    assert len(good.records) == outcome.frames > 10
+    assert len(good.records) == outcome.frames > 2
     assert outcome.sinks[0]["failure"] == f"bad failed after 2 frame(s): {reason}"
     assert caplog.text.count("bad failed") == 1
     assert outcome.error is None
