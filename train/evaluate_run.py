@@ -1,4 +1,7 @@
-"""The exact figures at the end of a run: best and last checkpoint, val and test ──▶ RUN/metrics.json."""
+"""The exact figures at the end of a run: best and last checkpoint, val and test.
+
+RUN ──evaluate──▶ metrics.json ──▶ report.html
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from train.evaluation import choose_thresholds, evaluate_split, report_split, sc
 from train.localizer import load_localizer
 from train.metrics_center import center_box_figures
 from train.predict import predict_run
+from train.report import write_report
 from train.split_scores import pseudo_boxes
 
 if TYPE_CHECKING:
@@ -38,7 +42,7 @@ SAID = (
 
 
 def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Proposal]]) -> None:
-    """Evaluate both checkpoints and write `metrics.json`."""
+    """Evaluate both checkpoints; write `metrics.json`, then `report.html`."""
     proposals = pseudo_boxes(run.dataset.splits["val"], val_proposals)
     results: dict[str, Any] = {which: _evaluate(run, which, proposals) for which in ("best", "last")}
     metrics = {
@@ -58,6 +62,7 @@ def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Pr
         **results,
     }
     write_text(run.out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False))
+    _log.info("report: %s", write_report(run.out, run.dataset, workers=run.workers))
 
 
 def _evaluate(run: Run, which: str, proposals: dict[str, NDArray[np.int64]]) -> dict[str, Any]:

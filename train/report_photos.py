@@ -62,9 +62,10 @@ def choose(shots: list[Shot], negative: int | None, count: int, seed: int) -> di
     judged = sorted((s for s in shots if s.iou is not None), key=lambda s: -(s.iou or 0.0))
     alarms = [s for s in shots if s.image.label == negative and s.decision.present]
     drawn = np.random.default_rng(seed).permutation(len(shots))[:count]
+    best = min(count, (len(judged) + 1) // 2)
     groups = {
-        "Best": judged[:count],
-        "Worst": judged[count:][-count:][::-1],
+        "Best": judged[:best],
+        "Worst": judged[best:][-count:][::-1],
         "False alarms": sorted(alarms, key=lambda s: -s.decision.presence)[:count],
         "Random": [shots[i] for i in sorted(drawn)],
     }
