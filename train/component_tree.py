@@ -9,13 +9,14 @@ sum over its pixels is a running minimum or sum down that basin's range of cuts.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
 
@@ -55,10 +56,15 @@ class MergeTree:
         owner = _owner(basin, self._parent, self._bottom, cut)
         return np.asarray(self._start[owner] + self._peak[owner] - cut)
 
-    def minimum(self, value: ArrayLike) -> Ints:
-        """(m,) smallest `value` (H, W), below 2**15 in size, of the pixels of each region."""
+    def boxes(self) -> Ints:
+        """(m, 4) x0, y0, x1, y1 of each region in pixels, end pixels included."""
+        sides = [self._least(pixels, value) for pixels, value in _by_side(self.basin.shape)]
+        return np.asarray(np.stack(sides, axis=1) * np.array([1, 1, -1, -1]))
+
+    def _least(self, pixels: Ints, value: Ints) -> Ints:
+        """(m,) smallest value of the pixels of each region; `pixels` are in order of falling `value`."""
         low = np.full(len(self.cut), 1 << 15, dtype=np.int64)
-        np.minimum.at(low, self._pixel_region, np.asarray(value, dtype=np.int64).ravel())
+        low[self._pixel_region[pixels]] = value  # the last one written to a region stays: the smallest
         whole = np.minimum.reduceat(low, self._start)
         for young in self._generations:
             np.minimum.at(whole, self._parent[young], whole[young])
@@ -84,6 +90,14 @@ class MergeTree:
     def _meeting(self, young: Ints) -> Ints:
         """The region of its parent that each of these basins becomes part of."""
         return self.region(self._parent[young], self._bottom[young] - 1)
+
+
+@functools.lru_cache(maxsize=4)
+def _by_side(shape: tuple[int, int]) -> list[tuple[Ints, Ints]]:
+    """For x, y, -x and -y of an image: its pixels (flat index) in order of falling value, and the values."""
+    y, x = np.indices(shape)
+    orders = [(np.argsort(-side, axis=None, kind="stable"), side.ravel()) for side in (x, y, -x, -y)]
+    return [(order, side[order]) for order, side in orders]
 
 
 def _owner(basin: Ints, parent: Ints, bottom: Ints, cut: Ints) -> Ints:

@@ -45,10 +45,10 @@ def all_contours(height: Ints, rank: NDArray[np.uint8]) -> ContourBoxes:
     top = int(rank.max())
     sunk = np.pad(2**36 - height, 1, constant_values=2**36)
     rest = MergeTree(sunk, np.pad(top - rank, 1, constant_values=top), diagonal=False)
-    hole_box = _boxes(rest)
+    hole_box = rest.boxes()
     hole = hole_box[:, 0] > 0
     cut = np.concatenate([regions.cut, top + 1 - rest.cut[hole]])
-    box = np.concatenate([_boxes(regions), hole_box[hole] + np.array([-2, -2, 0, 0])])
+    box = np.concatenate([regions.boxes(), hole_box[hole] + np.array([-2, -2, 0, 0])])
     order = np.argsort(cut.astype(np.uint16), kind="stable")
     return ContourBoxes(cut[order], box[order])
 
@@ -66,7 +66,7 @@ def largest_contours(height: Ints, rank: NDArray[np.uint8], wanted: Ints) -> Con
     """
     tree = MergeTree(height, rank, diagonal=True)
     order = np.argsort(tree.cut.astype(np.uint16), kind="stable")
-    cut, box, least = tree.cut[order], _boxes(tree)[order], _blocks(tree, rank)[order]
+    cut, box, least = tree.cut[order], tree.boxes()[order], _blocks(tree, rank)[order]
     most = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
     starts = np.flatnonzero(np.diff(cut, prepend=-1))
     best = np.lexsort((-least, cut))[starts]
@@ -78,12 +78,6 @@ def largest_contours(height: Ints, rank: NDArray[np.uint8], wanted: Ints) -> Con
     for c in np.intersect1d(unsure, wanted).tolist():
         chosen[c] = _trace_largest(rank, c, int(least[best[c]]), crowded=bool(crowd[c] > _MANY))
     return ContourBoxes(np.arange(len(starts)), chosen)
-
-
-def _boxes(tree: MergeTree) -> Ints:
-    """(m, 4) x0, y0, x1, y1 of each region, end pixels included."""
-    y, x = np.indices(tree.basin.shape)
-    return np.stack([tree.minimum(x), tree.minimum(y), -tree.minimum(-x), -tree.minimum(-y)], axis=1)
 
 
 def _blocks(tree: MergeTree, rank: NDArray[np.uint8]) -> Ints:
