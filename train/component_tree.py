@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
+_FEW = 400  # basins up to which a table of regions is cheaper than walking the tree
+
 
 class MergeTree:
     """Every connected region of every mask `rank >= cut`, cut = 0 .. rank.max().
@@ -49,12 +51,24 @@ class MergeTree:
         self._basin_of = np.repeat(np.arange(len(lengths)), lengths)
         self.cut = (self._peak + self._start)[self._basin_of] - np.arange(len(self._basin_of))
         self._generations = _generations(self._parent)
+        self._table = self._region_table(int(rank.max()) + 1) if len(lengths) <= _FEW else None
         self._pixel_region = self.region(self.basin.ravel(), rank.ravel().astype(np.int64))
 
     def region(self, basin: Ints, cut: Ints) -> Ints:
         """(k,) index of the region that a basin (k,) belongs to at a cut (k,) not above its peak."""
+        if self._table is not None:
+            return np.asarray(self._table.ravel()[basin * self._table.shape[1] + cut])
         owner = _owner(basin, self._parent, self._bottom, cut)
         return np.asarray(self._start[owner] + self._peak[owner] - cut)
+
+    def _region_table(self, cuts: int) -> Ints:
+        """(basins, cuts) what `region` tells, for trees small enough to have it all at hand."""
+        cut = np.arange(cuts)
+        table = (self._start + self._peak)[:, None] - cut
+        for young in reversed(self._generations):
+            above = table[self._parent[young]]
+            table[young] = np.where(cut < self._bottom[young, None], above, table[young])
+        return np.asarray(table)
 
     def boxes(self) -> Ints:
         """(m, 4) x0, y0, x1, y1 of each region in pixels, end pixels included."""
@@ -72,13 +86,9 @@ class MergeTree:
         reset = self._basin_of << 17  # each basin's range starts below all that came before it
         return np.asarray(np.minimum.accumulate(low - reset) + reset)
 
-    def total(self, region: Ints, weight: Ints) -> Ints:
-        """(m,) sum of the `weight` (k,) of all that enters each region at its cut or above.
-
-        Args:
-            region: (k,) where each weight enters, from `region`.
-        """
-        added = np.bincount(region, weight, minlength=len(self.cut)).astype(np.int64)
+    def count(self, entered: Ints) -> Ints:
+        """(m,) how many of `entered` (k,), each the `region` where it enters, lie in each region."""
+        added = np.bincount(entered, minlength=len(self.cut))
         whole = np.add.reduceat(added, self._start)
         for young in self._generations:
             np.add.at(whole, self._parent[young], whole[young])
@@ -116,8 +126,10 @@ def _basins(height: Ints, diagonal: bool) -> tuple[Ints, Ints]:
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT if diagonal else cv2.MORPH_CROSS, (3, 3))
     key = ((height << 16) + index).astype(np.float64)  # at most 2**53: exact, and no two are equal
     target = (cv2.dilate(key, kernel).astype(np.int64) & 0xFFFF).ravel()
-    while not np.array_equal(further := target[target], target):
-        target = further
+    further = target[target]
+    while not np.array_equal(further, target):
+        np.take(further, further, out=target, mode="clip")
+        further, target = target, further
     peaks = np.flatnonzero(target == index.ravel())
     number = np.empty(height.size, dtype=np.int64)
     number[peaks] = np.arange(len(peaks))
