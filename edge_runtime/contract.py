@@ -17,6 +17,7 @@ SCHEMA_VERSION = 1
 INPUT_NAME = "image"  # uint8 (N, H, W, 3), BGR as OpenCV gives it
 MAP_NAME = "prob"  # float32 (N, 1, H, W), foreground probability in [0, 1]
 CLASS_NAME = "class_probs"  # float32 (N, K), softmax over `classes`
+TARGETS = ("any", "tensorrt10", "tensorrt8", "cpu")  # what a file is written for; see ModelContract.target
 BOX_RULE = "threshold_components"  # edge_runtime.boxes.decode_map
 
 
@@ -25,7 +26,8 @@ class ModelContract:
     """Everything a runtime must know to use a model file.
 
     Thresholds are absolute, in [0, 1], chosen on val: `decision_threshold` cuts the map into
-    regions, `presence_threshold` says whether the asset is in view at all.
+    regions, `presence_threshold` says whether the asset is in view at all. `target`: what this file is
+    for; int8 has one for TensorRT from 10 on, one for 8.x and one for CPUs, "any" runs everywhere.
     """
 
     classes: tuple[str, ...]
@@ -36,6 +38,7 @@ class ModelContract:
     presence_threshold: float
     batch: int = 1
     precision: str = "fp32"
+    target: str = "any"
     box_rule: str = BOX_RULE
     calibration_method: str | None = None
     run_id: str = ""
@@ -101,4 +104,5 @@ class ModelContract:
                 isinstance(value, int | float) and 0.0 <= value <= 1.0,
                 f"{name} = {value!r}, expected a number in [0, 1]",
             )
+        need(self.target in TARGETS, f"target {self.target!r}, this version knows {', '.join(TARGETS)}")
         need(self.box_rule == BOX_RULE, f"box rule {self.box_rule!r}, this version knows {BOX_RULE!r}")
