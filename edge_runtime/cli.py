@@ -34,14 +34,14 @@ COMMANDS = {
     "synth": ("train.commands.synth:synth", "Render the synthetic tower photos and clips."),
 }
 
-# top-level import name: (what pip calls it, our extra that brings it)
-OPTIONAL_PACKAGES = {
-    "torch": ("torch", "train"),
+# top-level import name: (what pip calls it, our extras that bring it; one named like the command goes first)
+OPTIONAL_PACKAGES: dict[str, tuple[str, ...]] = {
+    "torch": ("torch", "train", "export"),
     "torchvision": ("torchvision", "train"),
-    "timm": ("timm", "train"),
-    "segmentation_models_pytorch": ("segmentation-models-pytorch", "train"),
-    "safetensors": ("safetensors", "train"),
-    "tomli_w": ("tomli-w", "train"),
+    "timm": ("timm", "train", "export"),
+    "segmentation_models_pytorch": ("segmentation-models-pytorch", "train", "export"),
+    "safetensors": ("safetensors", "train", "export"),
+    "tomli_w": ("tomli-w", "train", "export"),
     "tensorboard": ("tensorboard", "train"),
     "matplotlib": ("matplotlib", "train"),
     "onnx": ("onnx", "export"),
@@ -126,8 +126,9 @@ def _one_line(error: click.ClickException) -> str:
 def _missing_extra(error: ModuleNotFoundError, args: list[str]) -> MissingExtra | None:
     if error.name not in OPTIONAL_PACKAGES:
         return None
-    package, extra = OPTIONAL_PACKAGES[error.name]
+    package, *extras = OPTIONAL_PACKAGES[error.name]
     name = next((word for word in args if word in COMMANDS), "")
+    extra = name if name in extras else extras[0]
     return MissingExtra(package, extra, f"{PROGRAM} {name}".strip())
 
 
