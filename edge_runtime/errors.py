@@ -4,6 +4,7 @@ DipsEdgeError
 ├── UsageError       a flag or a combination of flags that cannot work (exit code 2)
 ├── DatasetError     photos, labels or boxes that are missing or wrong
 ├── ModelError       a model file or run directory that is not ours, or is damaged
+├── EngineError      TensorRT that is missing or too old, or an engine that cannot be built or run
 ├── SourceError      a camera, video or folder that cannot be opened or read
 ├── SinkError        an output that cannot be opened or written
 ├── TrainingError    training cannot start or go on
@@ -31,6 +32,10 @@ class DatasetError(DipsEdgeError):
 
 class ModelError(DipsEdgeError):
     """A model file or run directory that is missing, damaged or not ours."""
+
+
+class EngineError(DipsEdgeError):
+    """TensorRT is missing or too old, or an engine cannot be built, loaded or run."""
 
 
 class SourceError(DipsEdgeError):
