@@ -18,13 +18,21 @@ MAX_DEFAULT_THREADS = 4  # more threads than this cost a small network more than
 
 
 class OnnxCpu:
-    """A `Backend`; the file's inputs and outputs are checked against its contract when it is opened."""
+    """A `Backend`; the file's inputs and outputs are checked against its contract when it is opened.
+
+    Args:
+        data: the content of a file not written yet, in place of what is at `path`.
+        optimize: False computes the graph as written. Fusing around Q/DQ pairs shifts results by
+            quantization steps, which TensorRT does not do.
+    """
 
     name = "onnxruntime-cpu"
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, threads: int | None = None, *, data: bytes | None = None, optimize: bool = True
+    ) -> None:
         self.path = path
-        self._session = _open_session(path, threads or default_threads())
+        self._session = _open_session(path, data, threads or default_threads(), optimize)
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.contract = ModelContract.from_json(text, str(path))
         _check_ports(self._session, self.contract, path)
@@ -75,17 +83,19 @@ def default_threads() -> int:
     return max(1, min(len(cores), MAX_DEFAULT_THREADS))
 
 
-def _open_session(path: Path, threads: int) -> Any:
+def _open_session(path: Path, data: bytes | None, threads: int, optimize: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong comes as an exception; keep stderr for our one line
     # Waiting threads must sleep: spinning would take the cores from decoding and from the sinks.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data or str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which share no base
         raise ModelError(
             f"{path}: cannot open as a model (damaged, truncated or not ONNX): {_first_line(error)}"
