@@ -34,11 +34,12 @@ def comparison_photos(given: str | None, data: str | None) -> list[NDArray[np.ui
             photos = _photos(Path(data)) if data else []
         except DatasetError:  # moved or gone since training: the demo clip serves as well
             photos = []
-        return photos or _from_source("demo")
-    return _photos(Path(given)) if _is_dataset(Path(given)) else _from_source(given)
+        return photos or source_frames("demo", COUNT)
+    return _photos(Path(given)) if is_dataset(Path(given)) else source_frames(given, COUNT)
 
 
-def _is_dataset(path: Path) -> bool:
+def is_dataset(path: Path) -> bool:
+    """A folder with splits, in either layout, and not just images."""
     return path.is_dir() and any((path / name).is_dir() for name in ("metadata", "train", "val"))
 
 
@@ -51,10 +52,15 @@ def _photos(root: Path) -> list[NDArray[np.uint8]]:
     return []
 
 
-def _from_source(uri: str) -> list[NDArray[np.uint8]]:
+def source_frames(uri: str, most: int) -> list[NDArray[np.uint8]]:
+    """The first `most` frames of a video, folder or glob of images, or "demo"; at least one.
+
+    Raises:
+        SourceError: cannot be opened, or empty.
+    """
     source = open_source(uri)
     try:
-        found = [frame.image_bgr_u8 for frame in islice(source, COUNT)]
+        found = [frame.image_bgr_u8 for frame in islice(source, most)]
     finally:
         source.close()
     if not found:

@@ -44,23 +44,28 @@ class Subject:
         return None if self.negative_class is None else self.classes.index(self.negative_class)
 
     def relabel(self, dataset: Dataset, split: str) -> tuple[Image, ...]:
-        """The photos of a split with labels that count in this network's classes.
+        """`relabelled` for this network."""
+        return relabelled(dataset, split, self.classes, self.name)
 
-        Raises:
-            DatasetError: the split is empty, or has a class the network does not know.
-        """
-        images = dataset.splits[split]
-        if not images:
-            raise DatasetError(f"{dataset.root}: no photo in {split}; choose another --split")
-        unknown = sorted({dataset.classes[i.label] for i in images} - set(self.classes))
-        if unknown:
-            raise DatasetError(
-                f"{dataset.root}: class {unknown[0]!r} of {split} is unknown to {self.name}, "
-                f"which knows {', '.join(self.classes)}"
-            )
-        return tuple(
-            dataclasses.replace(i, label=self.classes.index(dataset.classes[i.label])) for i in images
+
+def relabelled(dataset: Dataset, split: str, classes: Sequence[str], name: str) -> tuple[Image, ...]:
+    """The photos of a split with labels that count in `classes`, those of the network called `name`.
+
+    Raises:
+        DatasetError: the split is empty, or has a class the network does not know.
+    """
+    images = dataset.splits[split]
+    if not images:
+        raise DatasetError(f"{dataset.root}: no photo in {split}; choose another --split")
+    unknown = sorted({dataset.classes[i.label] for i in images} - set(classes))
+    if unknown:
+        raise DatasetError(
+            f"{dataset.root}: class {unknown[0]!r} of {split} is unknown to {name}, which knows "
+            f"{', '.join(classes)}"
         )
+    return tuple(
+        dataclasses.replace(i, label=list(classes).index(dataset.classes[i.label])) for i in images
+    )
 
 
 def open_subject(path: Path, checkpoint: str) -> Subject:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import resource
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +13,8 @@ from edge_runtime.backends import open_backend
 from edge_runtime.contract import METADATA_KEY, ModelContract
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.preprocess import resize_frame
-from export.fp32 import IR_VERSION, OPSET, build_onnx, export_fp32, write_checked
-from export.parity import Parity, check_parity, torch_reference
+from export.fp32 import IR_VERSION, OPSET, build_onnx, export_fp32
+from export.parity import check_parity, torch_reference
 from tests.export.runs import CLASSES, photos, write_run
 from train.dataset import load_dataset
 from train.imageio import read_image_bgr
@@ -160,32 +157,6 @@ def test_parity_refuses_what_differs(run: Path, change: Any, message: str) -> No
     reference = torch_reference(load_localizer(run))
     with pytest.raises(ModelError, match=message):
         check_parity(reference, lambda f: change(*reference(f)), frames(), tolerance=1e-5)
-
-
-def test_nothing_is_left_when_the_check_fails(tmp_path: Path) -> None:
-    def fails(path: Path) -> Parity:
-        assert path.read_bytes() == b"new"
-        raise ModelError("differs")
-
-    out = tmp_path / "m.onnx"
-    out.write_bytes(b"old")
-    with pytest.raises(ModelError, match="differs"):
-        write_checked(out, b"new", fails)
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("m.onnx", b"old")]
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    """The operating system itself refuses the write: files of this process may not pass 64 KiB."""
-    out = tmp_path / "m.onnx"
-    out.write_bytes(b"old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
-    try:
-        with pytest.raises(ModelError, match=os.strerror(errno.EFBIG)):
-            write_checked(out, bytes(1 << 20), lambda path: Parity(1, 0, 0, 0))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("m.onnx", b"old")]
 
 
 def test_a_file_damaged_on_the_way_is_refused(model: Path, tmp_path: Path) -> None:
