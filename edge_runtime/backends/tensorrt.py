@@ -1,0 +1,280 @@
+"""TensorRT on an NVIDIA GPU: Jetson boards and cards; `tensorrt` 8.5 and newer, or `tensorrt_rtx`.
+
+frames ─▶ page-locked input ─▶ (copy) ─▶ engine, one CUDA graph where it can be captured ─▶ outputs, copied
+
+What is opened is closed in the opposite order: graph, execution context, engine, runtime, buffers, stream,
+CUDA context. Any thread may call `infer` and `close`, one at a time: the CUDA context is current only inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_runtime import engines
+from edge_runtime.backends.cuda import PycudaGpu
+from edge_runtime.contract import CLASS_NAME, INPUT_NAME, MAP_NAME
+from edge_runtime.errors import EngineError
+from edge_runtime.trtmodule import complaints, log_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edge_runtime.backends.gpu import Buffer, Gpu, Graph
+    from edge_runtime.contract import ModelContract
+    from edge_runtime.trtmodule import LogLine, TensorRT
+
+log = logging.getLogger(__name__)
+
+GRAPH_TOLERANCE = 1e-2  # a graph that differs by more from the plain run has captured something else
+
+
+def open_tensorrt(
+    path: Path, contract: ModelContract, trt: TensorRT, engine_dir: Path | None
+) -> TensorRtBackend:
+    """Open a model on the first GPU; its engine is built first when there is none that fits.
+
+    Raises:
+        EngineError: no GPU, no memory, or TensorRT cannot build, load or run the model.
+        MissingExtra: pycuda is not installed.
+    """
+    gpu = PycudaGpu()
+
+    def plan(distrust: str | None) -> bytes:
+        facts = engines.GpuFacts(
+            name=gpu.info.name,
+            compute_capability=gpu.info.compute_capability,
+            platform=engines.platform_release(),
+            free_bytes=gpu.free_bytes(),
+        )
+        return engines.plan_for(path, contract, engine_dir, facts, trt=trt, distrust=distrust)
+
+    return TensorRtBackend(path, contract, trt, gpu, plan)
+
+
+class TensorRtBackend:
+    """A `Backend`. Opening it has checked the engine's inputs and outputs and run it."""
+
+    def __init__(
+        self,
+        path: Path,
+        contract: ModelContract,
+        trt: TensorRT,
+        gpu: Gpu,
+        plan: Callable[[str | None], bytes],
+    ) -> None:
+        """`gpu` is closed with the backend, also when opening fails. `plan` gives the serialized engine; when
+        TensorRT refuses that one, it is told so and gives another.
+        """
+        self.name = trt.label.replace(" ", "-")
+        self.path, self.contract = path, contract
+        self._trt, self._gpu = trt.module, gpu
+        self._log = log_of(trt.module)
+        self._busy = threading.Lock()
+        self._closed = False
+        self._parts: list[tuple[str, Callable[[], None]]] = []  # in the order of opening
+        self._graph: Graph | None = None
+        try:
+            with self._using("cannot be opened") as lines:
+                self._allocate()
+                self._load(plan, lines)
+                self._check_ports()
+                self._connect(lines)
+                self._try_once(lines)
+        except BaseException:
+            self.close()
+            raise
+
+    def infer(self, frames_u8: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `Backend.infer`; runs in chunks of the contract's batch, the last one padded."""
+        count, batch = len(frames_u8), self.contract.batch
+        maps = np.empty((count, self.contract.input_height, self.contract.input_width), np.float32)
+        class_probs = np.empty((count, len(self.contract.classes)), np.float32)
+        with self._using("inference failed") as lines:
+            for start in range(0, count, batch):
+                chunk = frames_u8[start : start + batch]
+                self._fill(chunk)
+                self._run(lines)
+                maps[start : start + batch] = self._map.host[: len(chunk), 0]
+                class_probs[start : start + batch] = self._probs.host[: len(chunk)]
+        return maps, class_probs
+
+    def close(self) -> None:
+        """Release everything; once is enough, more does no harm.
+
+        Raises:
+            EngineError: another thread is inside `infer`; nothing was closed.
+        """
+        with self._alone():
+            if self._closed:
+                return
+            self._closed = True
+            with self._quietly("CUDA context"), self._gpu.current():
+                for name, close in reversed(self._parts):
+                    with self._quietly(name):
+                        close()
+            self._parts.clear()
+            with self._quietly("CUDA context"):
+                self._gpu.close()
+
+    def _allocate(self) -> None:
+        contract, gpu = self.contract, self._gpu
+        n, h, w = contract.batch, contract.input_height, contract.input_width
+        self._stream = stream = gpu.open_stream()
+        self._parts.append(("stream", stream.close))
+        self._input = self._buffer((n, h, w, 3), np.uint8)
+        self._map = self._buffer((n, 1, h, w), np.float32)
+        self._probs = self._buffer((n, len(contract.classes)), np.float32)
+
+    def _buffer(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Buffer:
+        buffer = self._gpu.allocate(shape, dtype, self._stream)
+        self._parts.append(("buffer", buffer.close))
+        return buffer
+
+    def _load(self, plan: Callable[[str | None], bytes], lines: list[LogLine]) -> None:
+        self._runtime = self._trt.Runtime(self._log.native)
+        self._parts.append(("runtime", lambda: delattr(self, "_runtime")))
+        distrust = None
+        for _ in range(2):
+            serialized = plan(distrust)
+            lines.clear()  # what was said while building has been told
+            self._engine = self._runtime.deserialize_cuda_engine(serialized)
+            if self._engine is not None:
+                self._parts.append(("engine", lambda: delattr(self, "_engine")))
+                return
+            distrust = f"TensorRT cannot load it{complaints(lines)}"
+        raise EngineError(f"{self.path}: TensorRT cannot load the engine it built{complaints(lines)}")
+
+    def _check_ports(self) -> None:
+        """The engine must have exactly the inputs and outputs that the contract promises."""
+        trt = self._trt
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        found = {
+            name: (
+                self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+                self._engine.get_tensor_dtype(name),
+                tuple(self._engine.get_tensor_shape(name)),
+            )
+            for name in names
+        }
+        expected = {
+            INPUT_NAME: (True, trt.DataType.UINT8, self._input.host.shape),
+            MAP_NAME: (False, trt.DataType.FLOAT, self._map.host.shape),
+            CLASS_NAME: (False, trt.DataType.FLOAT, self._probs.host.shape),
+        }
+        if found != expected:
+            raise EngineError(
+                f"{self.path}: the engine has {_ports_text(found)}, expected {_ports_text(expected)}; "
+                "export the run again"
+            )
+
+    def _connect(self, lines: list[LogLine]) -> None:
+        self._context = self._engine.create_execution_context()
+        self._parts.append(("execution context", lambda: delattr(self, "_context")))
+        if self._context is None:
+            raise EngineError(
+                f"{self.path}: no execution context, {self._gpu.free_bytes() / 1e6:.0f} MB of GPU memory are "
+                f"free{complaints(lines)}"
+            )
+        buffers = {INPUT_NAME: self._input, MAP_NAME: self._map, CLASS_NAME: self._probs}
+        for name, buffer in buffers.items():
+            if not self._context.set_tensor_address(name, buffer.address):
+                raise EngineError(f"{self.path}: TensorRT refuses the address of {name}{complaints(lines)}")
+
+    def _try_once(self, lines: list[LogLine]) -> None:
+        """The first run allocates and can fail: better before a camera is opened than in flight."""
+        noise = np.random.default_rng(0).integers(0, 256, self._input.host.shape, np.uint8)
+        self._fill(noise)
+        self._run(lines)
+        first = self._map.host.copy(), self._probs.host.copy()
+        if not all(np.isfinite(values).all() for values in first):
+            raise EngineError(
+                f"{self.path}: the engine gives values that are not finite; export with --precision fp32"
+            )
+        self._graph = self._capture(lines)
+        if self._graph is None:
+            return
+        self._parts.append(("graph", self._graph.close))
+        self._map.host[:], self._probs.host[:] = -1.0, -1.0
+        self._run(lines)
+        again = self._map.host, self._probs.host
+        if not all(np.allclose(a, b, atol=GRAPH_TOLERANCE) for a, b in zip(first, again, strict=True)):
+            log.debug("%s: the CUDA graph gives something else than the plain run: not used", self.path)
+            self._graph = None
+
+    def _capture(self, lines: list[LogLine]) -> Graph | None:
+        """The run as a graph; None where it cannot be captured, which costs some CPU time per frame."""
+        failures: tuple[type[Exception], ...] = (*self._gpu.errors, EngineError)
+        try:
+            return self._stream.capture(lambda: self._enqueue(lines))
+        except failures as error:
+            log.debug("%s: runs without a CUDA graph: %s", self.path, error)
+        # The CUDA runtime inside TensorRT may hold the error of the capture and report it once more.
+        with contextlib.suppress(*failures):
+            self._run(lines)
+        self._run(lines)
+        return None
+
+    def _fill(self, frames_u8: NDArray[np.uint8]) -> None:
+        np.copyto(self._input.host[: len(frames_u8)], frames_u8, casting="no")
+        self._input.host[len(frames_u8) :] = frames_u8[-1]
+
+    def _run(self, lines: list[LogLine]) -> None:
+        if self._graph is None:
+            self._enqueue(lines)
+        else:
+            self._graph.launch()
+        self._stream.synchronize()
+
+    def _enqueue(self, lines: list[LogLine]) -> None:
+        self._input.to_device()
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise EngineError(f"{self.path}: TensorRT cannot run the engine{complaints(lines)}")
+        self._map.to_host()
+        self._probs.to_host()
+
+    @contextlib.contextmanager
+    def _using(self, failure: str) -> Iterator[list[LogLine]]:
+        """The CUDA context, and what TensorRT says meanwhile; an error of CUDA becomes an `EngineError`."""
+        with self._alone(), self._log.collecting() as lines:
+            try:
+                with self._gpu.current():
+                    yield lines
+            except self._gpu.errors as error:
+                where = f"{self.path}: {failure} on {self._gpu.info.name}"
+                raise EngineError(f"{where}: {_first_line(error)}{complaints(lines)}") from error
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise EngineError(f"{self.path}: another thread is using this backend; one at a time may")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    @contextlib.contextmanager
+    def _quietly(self, name: str) -> Iterator[None]:
+        """After an error in flight closing fails, too: that must not hide the error."""
+        try:
+            yield
+        except self._gpu.errors as error:
+            log.debug("%s: closing the %s: %s", self.path, name, error)
+
+
+def _ports_text(ports: dict[str, tuple[bool, Any, tuple[int, ...]]]) -> str:
+    return ", ".join(
+        f"{'input' if is_input else 'output'} {name} {getattr(dtype, 'name', dtype)} {list(shape)}"
+        for name, (is_input, dtype, shape) in ports.items()
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
