@@ -1,0 +1,108 @@
+"""The mechanics of putting Q/DQ pairs and their constants into a graph, for TensorRT's and for the CPU's file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnx import GraphProto, NodeProto
+
+LARGEST = 127  # symmetric int8; weights leave -128 unused
+CHANNEL_AXIS = 0
+
+
+class QdqWriter:
+    """Collects new nodes and constants; `finish` puts each pair right behind the node that makes its tensor."""
+
+    def __init__(self, graph: GraphProto) -> None:
+        self._graph = graph
+        self._behind: dict[str, list[NodeProto]] = {}  # by tensor
+        self._first: list[NodeProto] = []  # what hangs on constants only
+
+    def add_pair(self, tensor: str, scale: float, zero_point: NDArray[np.generic]) -> None:
+        """A per-tensor pair behind `tensor`; its type is that of `zero_point`, a scalar."""
+        names = (
+            self.constant(np.array(scale, np.float32), f"{tensor}_scale"),
+            self.constant(zero_point, f"{tensor}_zero_point"),
+        )
+        self._behind[tensor] = list(pair(tensor, *names))
+
+    def add_dequantized(self, name: str, values: NDArray[np.generic], scale: NDArray[np.float32]) -> str:
+        """Constant integers with one scale per channel and their DQ; returns the name of what that gives."""
+        self.constant(values, quantized(name))
+        self._first.append(pair(name, *self._channel_constants(name, values.dtype, scale), CHANNEL_AXIS)[1])
+        return dequantized(name)
+
+    def add_constant_pair(self, name: str, scale: NDArray[np.float32]) -> str:
+        """Q and DQ (int8, per channel) behind the fp32 constant `name`; returns the name of what that gives."""
+        constants = self._channel_constants(name, np.dtype(np.int8), scale)
+        self._first.extend(pair(name, *constants, CHANNEL_AXIS))
+        return dequantized(name)
+
+    def constant(self, values: NDArray[np.generic], name: str) -> str:
+        self._graph.initializer.append(numpy_helper.from_array(values, name))
+        return name
+
+    def finish(self) -> None:
+        nodes = list(self._first)
+        for value in self._graph.input:
+            nodes.extend(self._behind.get(value.name, []))
+        for node in self._graph.node:
+            nodes.append(node)
+            for name in node.output:
+                nodes.extend(self._behind.get(name, []))
+        ordered = [type(node).FromString(node.SerializeToString()) for node in nodes]
+        del self._graph.node[:]
+        self._graph.node.extend(ordered)
+
+    def _channel_constants(
+        self, name: str, dtype: np.dtype[np.generic], scale: NDArray[np.float32]
+    ) -> tuple[str, str]:
+        zeros = np.zeros(len(scale), dtype)
+        return self.constant(scale, f"{name}_scale"), self.constant(zeros, f"{name}_zero_point")
+
+
+def pair(name: str, scale: str, zero_point: str, axis: int | None = None) -> tuple[NodeProto, NodeProto]:
+    """QuantizeLinear and DequantizeLinear of `name`; `axis` None means one scale for the whole tensor."""
+    q = helper.make_node("QuantizeLinear", [name, scale, zero_point], [quantized(name)], f"{name}/Q")
+    made = [dequantized(name)]
+    dq = helper.make_node("DequantizeLinear", [quantized(name), scale, zero_point], made, f"{name}/DQ")
+    if axis is not None:
+        for node in (q, dq):
+            node.attribute.append(helper.make_attribute("axis", axis))
+    return q, dq
+
+
+def quantized(name: str) -> str:
+    """Name of the integers of a tensor."""
+    return f"{name}_q"
+
+
+def dequantized(name: str) -> str:
+    """Name of what the pair of a tensor gives."""
+    return f"{name}_dq"
+
+
+def quantize_weight(
+    weight: NDArray[np.float32], least: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric int8 per output channel.
+
+    Args:
+        weight: (O, ...) float32.
+        least: (O,) smallest scale allowed; None allows any.
+
+    Returns:
+        (O, ...) int8 in [-127, 127] and (O,) float32 scales > 0, weight ~ int8 * scale.
+    """
+    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1, initial=0.0)
+    scale = (largest / LARGEST).astype(np.float32)
+    if least is not None:
+        scale = np.maximum(scale, least)
+    scale[scale == 0] = 1.0
+    columns = scale.reshape(-1, *([1] * (weight.ndim - 1)))
+    return np.clip(np.rint(weight / columns), -LARGEST, LARGEST).astype(np.int8), scale
