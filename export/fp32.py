@@ -1,6 +1,6 @@
 """Run directory to the fp32 model file, the source of every other precision.
 
-RUN ──DeployedLocalizer──torch.onnx──▶ graph ──passes, metadata, seal──▶ bytes ──parity on frames──▶ NAME-fp32.onnx
+RUN ──DeployedLocalizer──torch.onnx──▶ graph ──passes, metadata, seal──▶ bytes ──parity──▶ NAME-fp32.onnx
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def build_onnx(localizer: Localizer, input_hw: tuple[int, int], batch: int = 1) 
 
 
 def sealed_bytes(model: onnx.ModelProto, contract: ModelContract) -> bytes:
-    """The file's content: the model with this contract in its metadata, and the seal that shows later edits."""
+    """The file's content: the model with this contract in its metadata, and a seal that shows later edits."""
     kept = {p.key: p.value for p in model.metadata_props if p.key not in (METADATA_KEY, SEAL_KEY)}
     onnx.helper.set_model_props(model, {**kept, METADATA_KEY: contract.to_json()})
     return seal(model.SerializeToString(deterministic=True))

@@ -1,6 +1,6 @@
 """Does a precision localize as well as fp32? Measured on val as it will fly, and refused when it does not.
 
-val frames ──fp32, candidate──▶ maps ──deployed decoding, each at its own thresholds──▶ Measured ──judge──▶ reasons
+val frames ──fp32, candidate──▶ maps ──deployed decoding, own thresholds──▶ Measured ──judge──▶ reasons
 """
 
 from __future__ import annotations

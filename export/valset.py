@@ -56,7 +56,8 @@ def load_valset(given: str | None, facts: RunFacts, input_hw: tuple[int, int]) -
     root = given if given is not None else facts.data
     if root is None or (given is None and not Path(root).is_dir()):
         raise UsageError(
-            f"the photos this run was trained on are not at {root}; "
+            "a lower precision is judged on val photos, and those of this run are "
+            f"{'not known' if root is None else f'not at {root}'}; "
             "name the data set (or photos of the same kind) with --frames"
         )
     if given is not None and not is_dataset(Path(given)):

@@ -47,6 +47,7 @@ def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Pr
     results: dict[str, Any] = {which: _evaluate(run, which, proposals) for which in ("best", "last")}
     metrics = {
         "run_id": (run.out / "run_id").read_text(encoding="utf-8").strip(),
+        "data": str(run.dataset.root.resolve()),
         "classes": list(run.dataset.classes),
         "negative_class": None if run.dataset.negative is None else run.dataset.classes[run.dataset.negative],
         "input_size": [run.config.localizer.eval_size] * 2,

@@ -1,10 +1,8 @@
-"""`dips-edge export RUN`: a run directory becomes a model file."""
+"""`dips-edge export RUN`: a run directory becomes model files for the board."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -16,68 +14,77 @@ from edge_runtime.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-log = logging.getLogger(__name__)
-
-PRECISIONS = ("fp32",)
-LATER = ("fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")
+METHODS = ("auto", "max", "percentile", "mse", "entropy")
 
 
 @cliutil.command("export")
 @click.argument("run", type=cliutil.PATH)
-@click.option("--precision", default="fp32", metavar="|".join(PRECISIONS), help="Number format of the file.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", help="Number format.")
 @click.option("--out", type=cliutil.PATH, metavar="DIR", help="Model directory.  [default: RUN/model]")
 @click.option("--size", metavar="HxW", help="Network input, px.  [default: the run's own]")
+@click.option("--batch", type=click.IntRange(1), default=1, help="Frames of one inference.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", help="Which weights.")
 @click.option(
     "--frames",
     metavar="DATA|SOURCE",
-    help="Photos or video to compare on.  [default: the run's val photos, else the demo clip]",
+    help="Photos or video to judge the file on.  [default: the run's val photos]",
 )
-@click.option("--force", is_flag=True, help="Overwrite a model file that exists.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0.0, 100.0),
+    default=1.0,
+    help="Points of box accuracy a lower precision may lose (one photo always may).",
+)
+@click.option(
+    "--calib", metavar="DATA|SOURCE", help="Photos for the int8 ranges.  [default: the run's train photos]"
+)
+@click.option("--calib-frames", type=click.IntRange(1), default=256, help="How many of them, most diverse.")
+@click.option("--method", type=click.Choice(METHODS), default="auto", help="How int8 ranges are chosen.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the choice of photos.")
+@click.option("--force", is_flag=True, help="Overwrite model files that exist.")
 @cliutil.json_option
 def export(
     run: Path,
     precision: str,
     out: Path | None,
     size: str | None,
+    batch: int,
     checkpoint: str,
     frames: str | None,
+    max_drop: float,
+    calib: str | None,
+    calib_frames: int,
+    method: str,
+    seed: int,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write the model file of RUN, a run directory of `dips-edge train`.
+    """Write the model files of RUN, a run directory of `dips-edge train`.
 
-    The file is compared with the trained network on real frames before it is put in place. Its path
-    is printed; `dips-edge run --model PATH` takes it.
+    A file is compared with the trained network, and a lower precision with fp32 on val, before it is put
+    in place; one that localizes worse is refused. The paths are printed; `dips-edge run --model` takes them,
+    or the directory.
     """
-    input_hw = parse_size(size) if size else None
-    check_precision(precision)
-    path = model_path(run, out, precision)
+    from export.flow import Settings, export_run
 
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; pass --force to replace it, or another --out")
-
-    from export.fp32 import export_fp32
-    from export.frames import comparison_photos
-    from export.rundir import read_run
-
-    facts = read_run(run, checkpoint)
-    if input_hw not in (None, facts.input_hw):
-        log.warning(
-            "%s: thresholds and metrics were measured at %dx%d, not at %s", run, *facts.input_hw, size
-        )
-    photos = comparison_photos(frames, facts.data)
-    parity = export_fp32(run, path, photos, checkpoint=checkpoint, input_hw=input_hw)
-    log.info(
-        "%s: %.1f MB, %d frames agree with the trained network (map within %.1e, class within %.1e)",
-        path,
-        path.stat().st_size / 1e6,
-        parity.frames,
-        parity.map_max,
-        parity.class_max,
+    settings = Settings(
+        run=run,
+        precision=precision,
+        out=run / "model" if out is None else out,
+        input_hw=parse_size(size) if size else None,
+        checkpoint=checkpoint,
+        batch=batch,
+        frames=frames,
+        calib=calib,
+        calib_frames=calib_frames,
+        method=method,
+        seed=seed,
+        max_drop=max_drop,
+        force=force,
     )
-    document = {"model": str(path), "precision": precision, "parity": dataclasses.asdict(parity)}
-    click.echo(json.dumps(document) if as_json else str(path))
+    done = export_run(settings)
+    click.echo(json.dumps(done) if as_json else "\n".join(done["models"].values()))
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -86,20 +93,3 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--size {text!r}: expected HEIGHTxWIDTH in pixels, for example 224x320")
     return int(match[1]), int(match[2])
-
-
-def check_precision(precision: str) -> None:
-    """Raises UsageError for a precision this version does not write."""
-    if precision in PRECISIONS:
-        return
-    known = ", ".join(PRECISIONS)
-    what = "is not available yet" if precision in LATER else "does not exist"
-    raise UsageError(f"--precision {precision!r} {what}; this version exports {known}")
-
-
-def model_path(run: Path, out: Path | None, precision: str) -> Path:
-    """OUT/NAME-PRECISION.onnx, named after the run directory. Raises UsageError when OUT is a file."""
-    folder = run / "model" if out is None else out
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder}: is a file; expected a directory for model files")
-    return folder / f"{run.resolve().name}-{precision}.onnx"

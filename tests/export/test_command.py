@@ -29,7 +29,7 @@ def test_the_command_writes_the_file_into_the_run_and_prints_its_path(tmp_path: 
     done = invoke(run, "--frames", tmp_path / "photo.png", "--json", "--quiet")
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
-    assert said["model"] == str(run / "model" / "tower-fp32.onnx")
+    assert said["models"]["any"] == str(run / "model" / "tower-fp32.onnx")
     assert said["parity"]["frames"] == 1
     assert open_backend(run / "model").contract.run_id == "abc123"  # the directory is enough
     again = invoke(run, "--frames", tmp_path / "photo.png")
@@ -41,8 +41,7 @@ def test_the_command_writes_the_file_into_the_run_and_prints_its_path(tmp_path: 
 @pytest.mark.parametrize(
     ("args", "error", "message"),
     [
-        pytest.param(["--precision", "int8"], UsageError, "not available yet; this version", id="later"),
-        pytest.param(["--precision", "fp61"], UsageError, "does not exist; this version", id="typo"),
+        pytest.param(["--precision", "fp16"], UsageError, "name the data set", id="no photos to judge on"),
         pytest.param(["--size", "224"], UsageError, "expected HEIGHTxWIDTH", id="size"),
         pytest.param(["--out", "metrics.json"], UsageError, "expected a directory", id="out is a file"),
         pytest.param(["--frames", "gone.mp4"], SourceError, "gone.mp4: no such file", id="frames"),

@@ -1,0 +1,161 @@
+"""What `dips-edge export` does: the fp32 file first, then the precision asked for, judged on val."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime.backends.onnx_cpu import OnnxCpu
+from edge_runtime.errors import ModelError, UsageError
+from export.fp32 import make_fp32, write_fp32
+from export.frames import comparison_photos
+from export.gate import judge
+from export.place import staged
+from export.precisions import fp16_candidate, fp32_candidate
+from export.rundir import read_run
+from export.table import row_json, table
+from export.valset import load_valset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from export.fp32 import Fp32
+    from export.parity import Parity
+    from export.precisions import Candidate
+    from export.rundir import RunFacts
+    from export.valset import ValSet
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = ("fp32", "fp16", "int8")
+SUFFIXES = {  # precision: what each of its files is called after the run's name
+    "fp32": {"any": "fp32"},
+    "fp16": {"any": "fp16"},
+    "int8": {"tensorrt10": "int8", "tensorrt8": "int8-trt8", "cpu": "int8-cpu"},
+}
+PARITY_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Flags of the command. `input_hw`: None for the run's own. `max_drop`: percentage points."""
+
+    run: Path
+    precision: str
+    out: Path
+    input_hw: tuple[int, int] | None = None
+    checkpoint: str = "best"
+    batch: int = 1
+    frames: str | None = None
+    calib: str | None = None
+    calib_frames: int = 256
+    method: str = "auto"
+    seed: int = 0
+    max_drop: float = 1.0
+    force: bool = False
+
+    def path(self, suffix: str) -> Path:
+        """OUT/NAME-SUFFIX.onnx, named after the run directory."""
+        return self.out / f"{self.run.resolve().name}-{suffix}.onnx"
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files this export writes, by target."""
+        return {target: self.path(suffix) for target, suffix in SUFFIXES[self.precision].items()}
+
+
+def export_run(settings: Settings) -> dict[str, Any]:
+    """Write the files of one precision.
+
+    Returns:
+        JSON-able: paths by target, precision, and how they compare (`parity` for fp32, `rows` for others).
+
+    Raises:
+        ModelError: the run is incomplete, the graph cannot be converted, a file failed its gate or cannot
+            be written. UsageError: a size or file that cannot be; no photos to judge on.
+    """
+    if settings.out.exists() and not settings.out.is_dir():
+        raise UsageError(f"--out {settings.out}: is a file; expected a directory for model files")
+    for path in settings.files.values():
+        if path.exists() and not settings.force:
+            raise UsageError(f"{path} exists; pass --force to replace it, or another --out")
+    facts = read_run(settings.run, settings.checkpoint)
+    if settings.input_hw is not None and settings.input_hw != facts.input_hw:
+        sizes = (*facts.input_hw, *settings.input_hw)
+        log.warning("%s: thresholds and metrics were measured at %dx%d, not at %dx%d", settings.run, *sizes)
+    if settings.precision == "fp32":
+        return _export_fp32(settings, facts)
+    return _export_lower(settings, facts)
+
+
+def _export_fp32(settings: Settings, facts: RunFacts) -> dict[str, Any]:
+    photos = comparison_photos(settings.frames, facts.data)
+    made = _make(settings)
+    (path,) = settings.files.values()
+    parity = write_fp32(path, made, photos)
+    _tell(path, parity)
+    return {"models": {"any": str(path)}, "precision": "fp32", "parity": dataclasses.asdict(parity)}
+
+
+def _export_lower(settings: Settings, facts: RunFacts) -> dict[str, Any]:
+    val = load_valset(settings.frames, facts, settings.input_hw or facts.input_hw)
+    made = _make(settings)
+    _ensure_fp32(settings, made, val)
+    fp32 = fp32_candidate(made.data, val)
+    sha256 = hashlib.sha256(made.data).hexdigest()
+    candidates = (fp16_candidate(fp32, sha256, val),)
+    rows = [c.measured for c in (fp32, *candidates)]
+    log.info("%d photos of %s:\n%s", len(val.frames), val.name, table(rows))
+    _refuse_what_fails(settings, fp32, candidates)
+    files = {settings.files[c.contract.target]: c.data for c in candidates}
+    with staged(files) as parts:
+        for part in parts.values():
+            OnnxCpu(part).close()
+    return {
+        "models": {target: str(path) for target, path in settings.files.items()},
+        "precision": settings.precision,
+        "rows": [row_json(row) for row in rows],
+    }
+
+
+def _make(settings: Settings) -> Fp32:
+    return make_fp32(
+        settings.run, checkpoint=settings.checkpoint, input_hw=settings.input_hw, batch=settings.batch
+    )
+
+
+def _ensure_fp32(settings: Settings, made: Fp32, val: ValSet) -> None:
+    """The source of every other file lies beside it, and is that of this very export."""
+    path = settings.path("fp32")
+    if path.exists() and not settings.force and path.read_bytes() != made.data:
+        raise UsageError(
+            f"{path} exists and comes from another training, checkpoint, size or version; "
+            "pass --force to replace it, or another --out"
+        )
+    if not path.exists() or settings.force:
+        _tell(path, write_fp32(path, made, val.frames[:PARITY_FRAMES]))
+
+
+def _refuse_what_fails(settings: Settings, fp32: Candidate, candidates: tuple[Candidate, ...]) -> None:
+    for candidate in candidates:
+        reasons = judge(fp32.measured, candidate.measured, settings.max_drop)
+        if reasons:
+            name = settings.files[candidate.contract.target].name
+            raise ModelError(
+                f"{name} is refused: {'; '.join(reasons)}. Nothing was written; fly another precision, "
+                "or allow more with --max-drop"
+            )
+
+
+def _tell(path: Path, parity: Parity) -> None:
+    log.info(
+        "%s: %.1f MB, %d frames agree with the trained network (map within %.1e, class within %.1e)",
+        path,
+        path.stat().st_size / 1e6,
+        parity.frames,
+        parity.map_max,
+        parity.class_max,
+    )
