@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from train.dataset_types import Dataset
 
 LEAST_EPOCHS, LEAST_STEPS = 6, 100
+# Without a negative class nothing holds the maps back while CPA goes on to learn wrong seeds: stop earlier.
+LEAST_EPOCHS_ALONE, LEAST_STEPS_ALONE = 4, 64
 # The trivial answer to the CLS loss is "everything is foreground". Photos of the negative class hold it back
 # from the first step on, and there the loss is decisive; without them it did not help (train/README.md).
 CLS_WEIGHT, CLS_WEIGHT_ALONE = 0.3, 0.0
@@ -41,5 +43,6 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         steps = len(
             epoch_batches(labels, dataset.negative, optim.negatives, optim.batch_size, config.seed, 0)
         )
-        changes["optim.epochs"] = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps))
+        least = (LEAST_EPOCHS_ALONE, LEAST_STEPS_ALONE) if alone else (LEAST_EPOCHS, LEAST_STEPS)
+        changes["optim.epochs"] = max(least[0], math.ceil(least[1] / steps))
     return override(config, changes)

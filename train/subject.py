@@ -63,9 +63,7 @@ def relabelled(dataset: Dataset, split: str, classes: Sequence[str], name: str) 
             f"{dataset.root}: class {unknown[0]!r} of {split} is unknown to {name}, which knows "
             f"{', '.join(classes)}"
         )
-    return tuple(
-        dataclasses.replace(i, label=list(classes).index(dataset.classes[i.label])) for i in images
-    )
+    return tuple(dataclasses.replace(i, label=list(classes).index(dataset.classes[i.label])) for i in images)
 
 
 def open_subject(path: Path, checkpoint: str) -> Subject:

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from train.config import TrainConfig, override
-from train.config_auto import AREA_WEIGHT, CLS_WEIGHT, LEAST_EPOCHS, LEAST_STEPS, resolve
+from train.config_auto import (
+    AREA_WEIGHT,
+    CLS_WEIGHT,
+    LEAST_EPOCHS,
+    LEAST_EPOCHS_ALONE,
+    LEAST_STEPS,
+    LEAST_STEPS_ALONE,
+    resolve,
+)
 from train.dataset_types import Dataset, Image
 
 
@@ -25,15 +33,17 @@ def test_without_negative_photos_neither_is_used():
 
 
 @pytest.mark.parametrize(
-    ("count", "epochs"),
+    ("count", "negative", "epochs"),
     [
-        pytest.param(16 * 200, LEAST_EPOCHS, id="many photos: the least number of epochs"),
-        pytest.param(16 * 10, LEAST_STEPS // 10, id="few photos: the least number of steps"),
-        pytest.param(4, LEAST_STEPS, id="less than a batch: one step per epoch"),
+        pytest.param(16 * 200, True, LEAST_EPOCHS, id="many photos: the least number of epochs"),
+        pytest.param(16 * 10, True, LEAST_STEPS // 10, id="few photos: the least number of steps"),
+        pytest.param(4, True, LEAST_STEPS, id="less than a batch: one step per epoch"),
+        pytest.param(16 * 200, False, LEAST_EPOCHS_ALONE, id="many photos, nothing holds maps back: fewer"),
+        pytest.param(16 * 8, False, LEAST_STEPS_ALONE // 8, id="few photos, nothing holds maps back: fewer"),
     ],
 )
-def test_the_number_of_epochs_gives_enough_steps(count, epochs):
-    assert resolve(TrainConfig(), photos(count, negative=True)).optim.epochs == epochs
+def test_the_number_of_epochs_gives_enough_steps(count, negative, epochs):
+    assert resolve(TrainConfig(), photos(count, negative=negative)).optim.epochs == epochs
 
 
 def test_what_was_given_stays():
