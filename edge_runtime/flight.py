@@ -52,6 +52,7 @@ class RunSettings:
     realtime: bool = False
     summary_json: Path | None = None
     force: bool = False
+    engine_dir: Path | None = None
 
 
 def fly(settings: RunSettings) -> None:
@@ -64,21 +65,29 @@ def fly(settings: RunSettings) -> None:
     """
     if settings.summary_json is not None:
         summary.check_target(settings.summary_json, force=settings.force)
-    backend = open_backend(_model(settings), settings.device, settings.threads, settings.precision)
-    contract = _contract(backend, settings)
-    source = _open_source(settings)
-    sinks = _open_sinks(settings)
-    header = _header(backend, contract, source, settings)
+    with contextlib.ExitStack() as opened:
+        backend = open_backend(
+            _model(settings), settings.device, settings.threads, settings.precision, settings.engine_dir
+        )
+        opened.callback(backend.close)
+        contract = _contract(backend, settings)
+        source = _open_source(settings)
+        opened.callback(source.close)
+        sinks = _open_sinks(settings)
+        for sink in sinks:
+            opened.callback(sink.close)
+        header = _header(backend, contract, source, settings)
+        pipeline = Pipeline(
+            source,
+            backend,
+            sinks,
+            contract=contract,
+            header=header,
+            max_age_ms=settings.max_age_ms,
+            max_frames=settings.max_frames,
+        )
+        opened.pop_all()  # from here on the pipeline closes them
     _announce(header)
-    pipeline = Pipeline(
-        source,
-        backend,
-        sinks,
-        contract=contract,
-        header=header,
-        max_age_ms=settings.max_age_ms,
-        max_frames=settings.max_frames,
-    )
     with StopSignals() as signals:
         outcome = pipeline.run(stop_wanted=signals)
     _conclude(settings, header, outcome)

@@ -41,7 +41,8 @@ finally:
 """
 
 TRAINING = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors", "tensorboard")
-HEAVY = (*TRAINING, "matplotlib", "onnx", "onnxsim", "PIL", "scipy", "tomli_w")
+GPU = ("tensorrt", "tensorrt_rtx", "pycuda")
+HEAVY = (*TRAINING, *GPU, "matplotlib", "onnx", "onnxsim", "PIL", "scipy", "tomli_w")
 
 
 def dips_edge(*args: object, missing: tuple[str, ...] = ()) -> tuple[int, str, str, set[str]]:

@@ -18,7 +18,7 @@ POSITIVE = click.IntRange(1)
     "-s", "--source", required=True, help="demo, /dev/video0, a video, an image, a folder or a glob."
 )
 @click.option("-m", "--model", help="Model file, directory of them, or demo.  [default: demo with demo]")
-@click.option("--precision", help="Which file of a model directory.  [default: the only one, or fp32]")
+@click.option("--precision", help="Which file of a model directory.  [default: fp32; fp16 on a GPU]")
 @click.option(
     "--sink",
     "sinks",
@@ -27,6 +27,9 @@ POSITIVE = click.IntRange(1)
     help="Where results go, repeatable: jsonl:- (stdout), jsonl:PATH, video:PATH.mp4.",
 )
 @click.option("--device", type=click.Choice(DEVICES), default="auto", help="What runs the network.")
+@click.option(
+    "--engine-dir", type=cliutil.PATH, help="Where TensorRT's engines are kept.  [default: beside the model]"
+)
 @click.option("--threads", type=POSITIVE, help="CPU threads of one inference.  [default: cores, up to 4]")
 @click.option("--max-frames", type=POSITIVE, help="Stop after so many records.")
 @click.option("--threshold", type=FRACTION, help="Cuts the map into boxes.  [default: the model's]")

@@ -1,13 +1,16 @@
-"""onnxruntime on the CPU: what it returns, and which files it refuses before anything runs."""
+"""onnxruntime on the CPU: what it returns and refuses; which edited files it finds."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from edge_runtime.backends import open_backend
 from edge_runtime.backends.onnx_cpu import MAX_DEFAULT_THREADS, default_threads
 from edge_runtime.errors import ModelError, UsageError
+from edge_runtime.onnxfile import seal
 from tests.edge_runtime.conftest import CONTRACT, SIZE, square_frame, with_contract, write_brightness_model
 
 
@@ -87,7 +90,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, model_path: Path,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"device": "abacus"}, "unknown device 'abacus', expected one of auto, cpu"),
+        ({"device": "abacus"}, "unknown device 'abacus', expected one of auto, cpu, tensorrt$"),
         ({"threads": 0}, "threads = 0"),
     ],
     ids=["device", "threads"],
@@ -99,3 +102,28 @@ def test_arguments_that_cannot_work_are_usage_errors(model_path, arguments, mess
 
 def test_threads_default_to_the_physical_cores_up_to_four():
     assert 1 <= default_threads() <= MAX_DEFAULT_THREADS
+
+
+def test_a_file_edited_after_export_is_refused(tmp_path):
+    path = write_brightness_model(tmp_path / "m.onnx")
+    path.write_bytes(seal(path.read_bytes()))
+    open_backend(path).close()
+    model = onnx.load(str(path))
+    model.graph.initializer[0].float_data[0] = 128.0
+    onnx.save(model, str(path))
+    with pytest.raises(ModelError, match="changed after it was exported"):
+        open_backend(path)
+
+
+def test_a_file_of_another_precision_than_asked_for_is_refused(model_path):
+    with pytest.raises(ModelError, match=r"square-fp32.onnx: a model of precision fp32, fp16 was asked for"):
+        open_backend(model_path, precision="fp16")
+
+
+def test_a_tensorrt_file_on_the_cpu_runs_with_a_warning(tmp_path, caplog):
+    contract = with_contract(precision="int8", target="tensorrt10")
+    path = write_brightness_model(tmp_path / "m-int8.onnx", contract)
+    open_backend(path, "cpu").close()
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "is an int8 file for TensorRT 10 and newer, this is the CPU" in record.getMessage()
