@@ -27,28 +27,19 @@ log = logging.getLogger(__name__)
 
 
 def build_for(
-    model_path: Path,
-    engine_dir: Path | None = None,
-    options: EngineOptions | None = None,
-    gpu: GpuFacts | None = None,
+    model_path: Path, gpu: GpuFacts, engine_dir: Path | None = None, options: EngineOptions | None = None
 ) -> Path:
-    """Make sure that this machine's engine of a model file exists; where it is.
+    """Make sure that the engine of a model file for a GPU exists; where it is.
 
     Args:
         engine_dir: where engines are kept; None is beside the model.
-        gpu: None asks CUDA for GPU 0.
 
     Raises:
         ModelError: not one of our model files.
-        EngineError: no usable TensorRT or GPU, or the build failed.
+        EngineError: no usable TensorRT, or the build failed.
     """
     options = options or EngineOptions()
-    contract = read_contract(model_path)
-    if gpu is None:
-        from edge_runtime.backends.cuda import gpu_facts
-
-        gpu = gpu_facts()
-    plan_for(model_path, contract, engine_dir, gpu, options)
+    plan_for(model_path, read_contract(model_path), engine_dir, gpu, options)
     return engine_cache(model_path, engine_dir, options).plan_path
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.backends.onnx_cpu import OnnxCpu
 from edge_runtime.errors import ModelError, UsageError
+from export.board import BoardBuilder
 from export.fp32 import make_fp32, write_fp32
 from export.frames import comparison_photos
 from export.gate import judge
@@ -55,6 +56,9 @@ class Settings:
     method: str = "auto"
     seed: int = 0
     max_drop: float = 1.0
+    engine: bool = False
+    engine_dir: Path | None = None
+    dla_core: int | None = None
     force: bool = False
 
     def path(self, suffix: str) -> Path:
@@ -75,7 +79,8 @@ def export_run(settings: Settings) -> dict[str, Any]:
 
     Raises:
         ModelError: the run is incomplete, the graph cannot be converted, a file failed its gate or cannot
-            be written. UsageError: a size or file that cannot be; no photos to judge on.
+            be written. UsageError: a size or file that cannot be; no photos to judge on. EngineError: an
+            engine was asked for and this machine cannot build it.
     """
     if settings.out.exists() and not settings.out.is_dir():
         raise UsageError(f"--out {settings.out}: is a file; expected a directory for model files")
@@ -83,12 +88,14 @@ def export_run(settings: Settings) -> dict[str, Any]:
         if path.exists() and not settings.force:
             raise UsageError(f"{path} exists; pass --force to replace it, or another --out")
     facts = read_run(settings.run, settings.checkpoint)
+    builder = BoardBuilder.of(settings) if settings.engine else None
     if settings.input_hw is not None and settings.input_hw != facts.input_hw:
         sizes = (*facts.input_hw, *settings.input_hw)
         log.warning("%s: thresholds and metrics were measured at %dx%d, not at %dx%d", settings.run, *sizes)
-    if settings.precision == "fp32":
-        return _export_fp32(settings, facts)
-    return _export_lower(settings, facts)
+    done = (_export_fp32 if settings.precision == "fp32" else _export_lower)(settings, facts)
+    if builder is not None:
+        done["engine"] = str(builder.build(settings.files))
+    return done
 
 
 def _export_fp32(settings: Settings, facts: RunFacts) -> dict[str, Any]:

@@ -42,6 +42,11 @@ METHODS = ("auto", "max", "percentile", "mse", "entropy")
 @click.option("--calib-frames", type=click.IntRange(1), default=256, help="How many of them, most diverse.")
 @click.option("--method", type=click.Choice(METHODS), default="auto", help="How int8 ranges are chosen.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the choice of photos.")
+@click.option(
+    "--engine", is_flag=True, help="Build this machine's TensorRT engine now, not at the first run."
+)
+@click.option("--engine-dir", type=cliutil.PATH, help="Where engines are kept.  [default: beside the model]")
+@click.option("--dla", type=click.IntRange(0, 1), help="Engine for this DLA core of an Orin; fp16 only.")
 @click.option("--force", is_flag=True, help="Overwrite model files that exist.")
 @cliutil.json_option
 def export(
@@ -57,6 +62,9 @@ def export(
     calib_frames: int,
     method: str,
     seed: int,
+    engine: bool,
+    engine_dir: Path | None,
+    dla: int | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -81,6 +89,9 @@ def export(
         method=method,
         seed=seed,
         max_drop=max_drop,
+        engine=engine or dla is not None,
+        engine_dir=engine_dir,
+        dla_core=dla,
         force=force,
     )
     done = export_run(settings)
