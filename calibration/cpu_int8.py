@@ -1,8 +1,8 @@
 """The int8 file for CPUs: uint8 activations and int8 weights everywhere, as ONNX Runtime fuses them.
 
 fp32 ModelProto ──cpu_tensors──▶ names to observe ──ranges──▶ quantize_cpu ──▶ Q/DQ ModelProto, all operators
-TensorRT's placement leaves most operators between Q and DQ in float, which is slower than fp32 on a CPU. Here
-every convolution writes uint8 itself: its ReLU or Clip becomes the saturation of the quantizer, its bias int32.
+TensorRT's placement leaves most operators between Q and DQ in float, which is slower than fp32 on a CPU.
+Here every convolution writes uint8 itself, with ReLU or Clip done by the quantizer and an int32 bias.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from onnx import numpy_helper
 
 from calibration.graph import GraphIndex, finished, layer_name, prepared
 from calibration.placement import moves_values, plan
-from calibration.qdq_writer import QdqWriter, dequantized, quantize_weight
+from calibration.qdq_writer import QdqWriter, dequantized
+from calibration.weights import quantize_weight
 from edge_runtime.errors import ModelError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class _Region:
         if node.op_type == "Conv":
             return layer_name(node) in self.layers
         variable = [name for _, name in self._index.variable_inputs(node)]
-        taken = node.op_type == "Add" and len(variable) == len(node.input) or moves_values(node)
+        taken = (node.op_type == "Add" and len(variable) == len(node.input)) or moves_values(node)
         return taken and len(node.output) == 1 and all(name in self.source for name in variable)
 
     def _activation(self, node: NodeProto) -> NodeProto | None:

@@ -1,4 +1,4 @@
-"""How large the values inside a network get: one histogram per tensor, over all calibration frames, in one pass.
+"""How large the values inside a network get: one histogram per tensor over all frames, in one pass.
 
 fp32 ModelProto + tensor names + frames ──ONNX Runtime, tensors as extra outputs──▶ {tensor: Histogram}
 """

@@ -13,7 +13,8 @@ import numpy as np
 from onnx import numpy_helper
 
 from calibration.graph import GraphIndex, finished, prepared
-from calibration.qdq_writer import LARGEST, QdqWriter, dequantized, quantize_weight
+from calibration.qdq_writer import QdqWriter, dequantized
+from calibration.weights import LARGEST, quantize_weight
 from edge_runtime.errors import ModelError
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def quantize(
     """
     model = prepared(model)
     writer = QdqWriter(model.graph)
-    for tensor, scale in activation_scales(placement, amax).items():
-        writer.add_pair(tensor, scale, np.zeros((), np.int8))
+    for tensor, step in activation_scales(placement, amax).items():
+        writer.add_pair(tensor, step, np.zeros((), np.int8))
     by_output = {node.output[0]: node for node in model.graph.node}
     constants = GraphIndex.of(model).constants
     done: dict[str, str] = {}  # a weight several layers share is written once

@@ -1,4 +1,4 @@
-"""The mechanics of putting Q/DQ pairs and their constants into a graph, for TensorRT's and for the CPU's file."""
+"""How Q/DQ pairs and their constants get into a graph: shared by TensorRT's and the CPU's files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, NodeProto
 
-LARGEST = 127  # symmetric int8; weights leave -128 unused
 CHANNEL_AXIS = 0
 
 
 class QdqWriter:
-    """Collects new nodes and constants; `finish` puts each pair right behind the node that makes its tensor."""
+    """Collects new nodes and constants; `finish` puts each pair behind the node that makes its tensor."""
 
     def __init__(self, graph: GraphProto) -> None:
         self._graph = graph
@@ -38,7 +37,7 @@ class QdqWriter:
         return dequantized(name)
 
     def add_constant_pair(self, name: str, scale: NDArray[np.float32]) -> str:
-        """Q and DQ (int8, per channel) behind the fp32 constant `name`; returns the name of what that gives."""
+        """Q and DQ (int8, per channel) behind the fp32 constant `name`; returns what that gives."""
         constants = self._channel_constants(name, np.dtype(np.int8), scale)
         self._first.extend(pair(name, *constants, CHANNEL_AXIS))
         return dequantized(name)
@@ -85,24 +84,3 @@ def quantized(name: str) -> str:
 def dequantized(name: str) -> str:
     """Name of what the pair of a tensor gives."""
     return f"{name}_dq"
-
-
-def quantize_weight(
-    weight: NDArray[np.float32], least: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric int8 per output channel.
-
-    Args:
-        weight: (O, ...) float32.
-        least: (O,) smallest scale allowed; None allows any.
-
-    Returns:
-        (O, ...) int8 in [-127, 127] and (O,) float32 scales > 0, weight ~ int8 * scale.
-    """
-    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1, initial=0.0)
-    scale = (largest / LARGEST).astype(np.float32)
-    if least is not None:
-        scale = np.maximum(scale, least)
-    scale[scale == 0] = 1.0
-    columns = scale.reshape(-1, *([1] * (weight.ndim - 1)))
-    return np.clip(np.rint(weight / columns), -LARGEST, LARGEST).astype(np.int8), scale
