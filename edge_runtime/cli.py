@@ -30,7 +30,10 @@ COMMANDS = {
     "train": ("train.commands.train:train", "Train a localizer from photos sorted into folders."),
     "evaluate": ("train.commands.evaluate:evaluate", "Measure a run or a model file on photos with boxes."),
     "export": ("export.commands.export:export", "Turn a run into a model file for the board."),
+    "calibrate": ("calibration.commands.calibrate:calibrate", "Make the int8 files of an fp32 model file."),
+    "calibration": ("calibration.commands.calibration:calibration", "Look into the calibration of a model."),
     "run": ("edge_runtime.commands.run:run", "Run a model on a camera, video or folder of images."),
+    "doctor": ("edge_runtime.commands.doctor:doctor", "Say what this machine can do and what is missing."),
     "synth": ("train.commands.synth:synth", "Render the synthetic tower photos and clips."),
 }
 
@@ -46,6 +49,7 @@ OPTIONAL_PACKAGES: dict[str, tuple[str, ...]] = {
     "matplotlib": ("matplotlib", "train"),
     "onnx": ("onnx", "export"),
     "onnxsim": ("onnxsim", "export"),
+    "pycuda": ("pycuda", "jetson"),
 }
 
 

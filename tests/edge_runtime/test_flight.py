@@ -1,0 +1,42 @@
+"""What a flight has opened is closed when the next thing cannot be opened."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_runtime import flight
+from edge_runtime.errors import SinkError, SourceError
+from edge_runtime.flight import RunSettings, fly
+from tests.edge_runtime.fakes import FakeBackend, FakeSource
+
+
+@pytest.fixture
+def backend(monkeypatch) -> FakeBackend:
+    it = FakeBackend()
+    monkeypatch.setattr(flight, "open_backend", lambda *arguments: it)
+    return it
+
+
+def test_a_source_that_cannot_be_opened_closes_the_backend(backend):
+    with pytest.raises(SourceError):
+        fly(RunSettings(source="no-such-clip.mp4", model="demo"))
+    assert backend.closed
+
+
+def test_a_sink_that_cannot_be_opened_closes_backend_and_source(backend, monkeypatch, tmp_path):
+    source = FakeSource(1)
+    monkeypatch.setattr(flight, "open_source", lambda uri: source)
+    with pytest.raises(SinkError):
+        fly(RunSettings(source="x", model="demo", sinks=(f"jsonl:{tmp_path}/none/out.jsonl",)))
+    assert backend.closed
+    assert source.closed
+
+
+def test_a_run_to_its_end_closes_both(backend, monkeypatch, tmp_path):
+    source = FakeSource(2)
+    monkeypatch.setattr(flight, "open_source", lambda uri: source)
+    monkeypatch.setattr(flight, "sha256_of", lambda path: "0" * 64)
+    fly(RunSettings(source="x", model="demo", sinks=(f"jsonl:{tmp_path}/out.jsonl",)))
+    assert backend.closed
+    assert source.closed
+    assert backend.calls == 2
