@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_runtime import engines
 from edge_runtime.backends.cuda import PycudaGpu
+from edge_runtime.backends.trtengine import TrtEngine
 from edge_runtime.contract import CLASS_NAME, INPUT_NAME, MAP_NAME
 from edge_runtime.errors import EngineError
 from edge_runtime.trtmodule import complaints, log_of
@@ -75,18 +76,16 @@ class TensorRtBackend:
         """
         self.name = trt.label.replace(" ", "-")
         self.path, self.contract = path, contract
-        self._trt, self._gpu = trt.module, gpu
+        self._gpu = gpu
         self._log = log_of(trt.module)
         self._busy = threading.Lock()
         self._closed = False
         self._parts: list[tuple[str, Callable[[], None]]] = []  # in the order of opening
+        self._engine = TrtEngine(path, trt.module, self._log.native)
         self._graph: Graph | None = None
         try:
             with self._using("cannot be opened") as lines:
-                self._allocate()
-                self._load(plan, lines)
-                self._check_ports()
-                self._connect(lines)
+                self._open(plan, lines)
                 self._try_once(lines)
         except BaseException:
             self.close()
@@ -124,69 +123,24 @@ class TensorRtBackend:
             with self._quietly("CUDA context"):
                 self._gpu.close()
 
-    def _allocate(self) -> None:
-        contract, gpu = self.contract, self._gpu
+    def _open(self, plan: Callable[[str | None], bytes], lines: list[LogLine]) -> None:
+        contract = self.contract
         n, h, w = contract.batch, contract.input_height, contract.input_width
-        self._stream = stream = gpu.open_stream()
-        self._parts.append(("stream", stream.close))
+        self._stream = self._gpu.open_stream()
+        self._parts.append(("stream", self._stream.close))
         self._input = self._buffer((n, h, w, 3), np.uint8)
         self._map = self._buffer((n, 1, h, w), np.float32)
         self._probs = self._buffer((n, len(contract.classes)), np.float32)
+        buffers = {INPUT_NAME: self._input, MAP_NAME: self._map, CLASS_NAME: self._probs}
+        self._parts.append(("engine", self._engine.close))
+        self._engine.load(plan, lines)
+        self._engine.check_ports(buffers)
+        self._engine.connect(buffers, lines)
 
     def _buffer(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Buffer:
         buffer = self._gpu.allocate(shape, dtype, self._stream)
         self._parts.append(("buffer", buffer.close))
         return buffer
-
-    def _load(self, plan: Callable[[str | None], bytes], lines: list[LogLine]) -> None:
-        self._runtime = self._trt.Runtime(self._log.native)
-        self._parts.append(("runtime", lambda: delattr(self, "_runtime")))
-        distrust = None
-        for _ in range(2):
-            serialized = plan(distrust)
-            lines.clear()  # what was said while building has been told
-            self._engine = self._runtime.deserialize_cuda_engine(serialized)
-            if self._engine is not None:
-                self._parts.append(("engine", lambda: delattr(self, "_engine")))
-                return
-            distrust = f"TensorRT cannot load it{complaints(lines)}"
-        raise EngineError(f"{self.path}: TensorRT cannot load the engine it built{complaints(lines)}")
-
-    def _check_ports(self) -> None:
-        """The engine must have exactly the inputs and outputs that the contract promises."""
-        trt = self._trt
-        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        found = {
-            name: (
-                self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
-                self._engine.get_tensor_dtype(name),
-                tuple(self._engine.get_tensor_shape(name)),
-            )
-            for name in names
-        }
-        expected = {
-            INPUT_NAME: (True, trt.DataType.UINT8, self._input.host.shape),
-            MAP_NAME: (False, trt.DataType.FLOAT, self._map.host.shape),
-            CLASS_NAME: (False, trt.DataType.FLOAT, self._probs.host.shape),
-        }
-        if found != expected:
-            raise EngineError(
-                f"{self.path}: the engine has {_ports_text(found)}, expected {_ports_text(expected)}; "
-                "export the run again"
-            )
-
-    def _connect(self, lines: list[LogLine]) -> None:
-        self._context = self._engine.create_execution_context()
-        self._parts.append(("execution context", lambda: delattr(self, "_context")))
-        if self._context is None:
-            raise EngineError(
-                f"{self.path}: no execution context, {self._gpu.free_bytes() / 1e6:.0f} MB of GPU memory are "
-                f"free{complaints(lines)}"
-            )
-        buffers = {INPUT_NAME: self._input, MAP_NAME: self._map, CLASS_NAME: self._probs}
-        for name, buffer in buffers.items():
-            if not self._context.set_tensor_address(name, buffer.address):
-                raise EngineError(f"{self.path}: TensorRT refuses the address of {name}{complaints(lines)}")
 
     def _try_once(self, lines: list[LogLine]) -> None:
         """The first run allocates and can fail: better before a camera is opened than in flight."""
@@ -235,8 +189,7 @@ class TensorRtBackend:
 
     def _enqueue(self, lines: list[LogLine]) -> None:
         self._input.to_device()
-        if not self._context.execute_async_v3(self._stream.handle):
-            raise EngineError(f"{self.path}: TensorRT cannot run the engine{complaints(lines)}")
+        self._engine.enqueue(self._stream.handle, lines)
         self._map.to_host()
         self._probs.to_host()
 
@@ -267,13 +220,6 @@ class TensorRtBackend:
             yield
         except self._gpu.errors as error:
             log.debug("%s: closing the %s: %s", self.path, name, error)
-
-
-def _ports_text(ports: dict[str, tuple[bool, Any, tuple[int, ...]]]) -> str:
-    return ", ".join(
-        f"{'input' if is_input else 'output'} {name} {getattr(dtype, 'name', dtype)} {list(shape)}"
-        for name, (is_input, dtype, shape) in ports.items()
-    )
 
 
 def _first_line(error: Exception) -> str:
