@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import torch
 
+from calibration.contracts import sealed_bytes
 from edge_runtime import __version__
 from edge_runtime.backends.onnx_cpu import OnnxCpu
-from edge_runtime.contract import CLASS_NAME, INPUT_NAME, MAP_NAME, METADATA_KEY
+from edge_runtime.contract import CLASS_NAME, INPUT_NAME, MAP_NAME
 from edge_runtime.errors import UsageError
-from edge_runtime.onnxfile import SEAL_KEY, seal
+from edge_runtime.place import staged
 from edge_runtime.preprocess import resize_frame
 from export.graph import DeployedLocalizer
 from export.onnx_passes import clean
 from export.parity import Parity, check_parity, torch_reference
-from export.place import staged
 from export.rundir import read_run
 from train.localizer import STRIDE, load_localizer
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_runtime.contract import ModelContract
     from train.localizer import Localizer
 
 OPSET = 17  # the newest that the parsers of TensorRT 8.4 to 8.6 take
@@ -130,13 +129,6 @@ def build_onnx(localizer: Localizer, input_hw: tuple[int, int], batch: int = 1) 
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "dips-edge", __version__
     return model
-
-
-def sealed_bytes(model: onnx.ModelProto, contract: ModelContract) -> bytes:
-    """The file's content: the model with this contract in its metadata, and a seal that shows later edits."""
-    kept = {p.key: p.value for p in model.metadata_props if p.key not in (METADATA_KEY, SEAL_KEY)}
-    onnx.helper.set_model_props(model, {**kept, METADATA_KEY: contract.to_json()})
-    return seal(model.SerializeToString(deterministic=True))
 
 
 def tool_versions() -> dict[str, str]:

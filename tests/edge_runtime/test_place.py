@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_runtime.errors import ModelError
-from export.place import staged
+from edge_runtime.place import staged
 
 if TYPE_CHECKING:
     from pathlib import Path
