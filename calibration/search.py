@@ -11,8 +11,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from calibration.histograms import Histogram
 from calibration.qdq import quantize
-from calibration.ranges import tensor_range
+from calibration.ranges import METHODS, amax, tensor_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     from calibration.agreement import Agreement
     from calibration.bench import Bench
-    from calibration.histograms import Histogram
     from calibration.placement import Placement
     from calibration.ranges import TensorRange
 
@@ -37,6 +39,15 @@ class Trial:
     method: str
     ranges: Mapping[str, TensorRange]
     agreement: Agreement
+
+
+def methods_named(method: str) -> tuple[str, ...]:
+    """Methods to try: all for "auto", else the one. Raises UsageError for a method that does not exist."""
+    if method == "auto":
+        return METHODS
+    one = Histogram(np.ones(1, np.int64), 1.0, 0.0, 1.0)
+    amax(one, method)
+    return (method,)
 
 
 def try_methods(

@@ -1,0 +1,220 @@
+"""Which layers of a quantized model stay float, found by trying: as few as it takes for its files to be good.
+
+placement + ranges ──all int8──▶ measured ──not good enough──▶ worst layers float ──▶ files, float layers
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from calibration.agreement import Agreement, Answers
+from calibration.cpu_int8 import quantize_cpu
+from calibration.fallback import shortest_prefix
+from calibration.fp16 import to_fp16
+from calibration.qdq import quantize
+from calibration.search import amax_of
+from calibration.sensitivity import LayerCost, layer_costs
+from edge_runtime.contract import ModelContract
+from edge_runtime.errors import ModelError
+from edge_runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from calibration.bench import Bench, Tried
+    from calibration.placement import Placement
+    from calibration.search import Trial
+
+log = logging.getLogger(__name__)
+
+MOST_FLOAT = 0.5  # of the layers: with more of them float, int8 has no point
+
+# thresholds chosen for a candidate, its answers on all val frames ──▶ why it must not fly, None if it may
+Accept = Callable[[ModelContract, Answers], "str | None"]
+
+
+@dataclass(frozen=True)
+class Int8Settings:
+    """`method`: "auto" or one of `calibration.ranges`. `seed`: of the frames, noted in the table.
+
+    Aims: layers become float until they hold, if at most half of the layers do; the map error only counts
+    for TensorRT. `least_iou`, `most_flips` (a share of the frames, one always may): below them there is no
+    file, unless another gate is given. `search_frames`, `layer_frames`: val frames methods and layers are
+    compared on.
+    """
+
+    method: str = "auto"
+    seed: int = 0
+    threads: int | None = None
+    aim_iou: float = 0.98
+    aim_map_mean: float = 2e-3
+    least_iou: float = 0.97
+    most_flips: float = 0.01
+    search_frames: int = 40
+    layer_frames: int = 8
+
+
+class Family(Protocol):
+    """Files that share their float layers. `as_written`: measured without ONNX Runtime's optimizations."""
+
+    name: str
+    as_written: bool
+    map_error_counts: bool
+
+    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
+        """The models, that which runs fastest here last."""
+        ...
+
+
+class TensorRtFiles:
+    """Typed for TensorRT from 10 on, weakly typed for 8.x: same placement, same scales."""
+
+    name, as_written, map_error_counts = "int8 for TensorRT", True, True
+
+    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
+        """See `Family.build`."""
+        placed, amax = fitting.placement.without(float_layers), amax_of(fitting.trial.ranges)
+        typed = to_fp16(quantize(fitting.model, placed, amax, weights="int8"))
+        return [typed, quantize(fitting.model, placed, amax, weights="fp32")]
+
+
+class CpuFiles:
+    """The file for ONNX Runtime, judged with its optimizations: they are what makes it fast."""
+
+    name, as_written, map_error_counts = "int8 for CPUs", False, False
+
+    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
+        """See `Family.build`."""
+        return [quantize_cpu(fitting.model, fitting.trial.ranges, float_layers)]
+
+
+@dataclass
+class Fitting:
+    """What all families of one model have in common. `part`: a few of the bench's frames, to fail quickly.
+
+    `costs`: of the layers, worst first; measured when first needed.
+    """
+
+    model: ModelProto
+    placement: Placement
+    trial: Trial
+    bench: Bench
+    part: Bench
+    settings: Int8Settings
+    accept: Accept | None = None
+    costs: list[LayerCost] = field(default_factory=list)
+
+    def fit(self, family: Family) -> tuple[list[Tried], tuple[str, ...]]:
+        """The files of a family and their float layers: the aims if they can be had, else the gate.
+
+        Raises:
+            ModelError: the gate does not hold with half of the layers float.
+        """
+        search = _Search(self, family)
+        layers = len(self.placement.layers)
+        most = int(MOST_FLOAT * layers)
+        if search.seems_good(()) and search.is_good(()):
+            return search.tried(()), ()
+        order = self._worst_first()
+        chosen = self._good_prefix(search, order, most)
+        if chosen is None:
+            log.warning("%s: %s, even with %d of %d layers float", family.name, search.reason, most, layers)
+            chosen = () if search.may_fly(()) else shortest_prefix(order, search.may_fly, most)
+        if chosen is None:
+            raise ModelError(
+                f"{family.name}: {search.reason}, even with {most} of {layers} layers float; nothing was "
+                "written: fly the fp16 file, or calibrate on photos of what the camera will see"
+            )
+        log.info("%s: %d of %d layers float", family.name, len(chosen), layers)
+        return search.tried(chosen), chosen
+
+    def _good_prefix(self, search: _Search, order: list[str], most: int) -> tuple[str, ...] | None:
+        """The shortest that seems good on a few frames, made longer until it is on all."""
+        seems = shortest_prefix(order, search.seems_good, most)
+        count, more = most + 1 if seems is None else len(seems), 1
+        while count <= most:
+            if search.is_good(order[:count]):
+                return tuple(order[:count])
+            count, more = count + more, 2 * more
+        return None
+
+    def _worst_first(self) -> list[str]:
+        if not self.costs:
+            with Progress("cost per layer", len(self.placement.layers)) as progress:
+                few = self.bench.part(self.settings.layer_frames)
+                amax = amax_of(self.trial.ranges)
+                self.costs = layer_costs(self.model, self.placement, amax, few, progress.step)
+        return [cost.layer for cost in self.costs]
+
+
+class _Search:
+    """Tries sets of float layers for one family; remembers what was measured, and why the last one failed."""
+
+    def __init__(self, fitting: Fitting, family: Family) -> None:
+        self._fitting, self._family = fitting, family
+        self._tried: dict[tuple[str, ...], list[Tried]] = {}
+        self.reason = ""
+
+    def tried(self, float_layers: Sequence[str]) -> list[Tried]:
+        """The models of the family on all frames."""
+        key = tuple(float_layers)
+        if key not in self._tried:
+            models = self._family.build(self._fitting, float_layers)
+            measure = self._fitting.bench.measure
+            self._tried[key] = [measure(model, as_written=self._family.as_written) for model in models]
+        return self._tried[key]
+
+    def seems_good(self, float_layers: Sequence[str]) -> bool:
+        """The aims hold for the model that runs fastest, on a few frames."""
+        fastest = self._family.build(self._fitting, float_layers)[-1]
+        quick = self._fitting.part.measure(fastest, as_written=self._family.as_written)
+        log.info("%s, %d layers float: %s", self._family.name, len(float_layers), in_words(quick.agreement))
+        return not self._failed(self._missed_aim(quick.agreement))
+
+    def is_good(self, float_layers: Sequence[str]) -> bool:
+        """Aims and gate hold for every model, on all frames."""
+        missed = (self._missed_aim(tried.agreement) for tried in self.tried(float_layers))
+        return not any(map(self._failed, missed)) and self.may_fly(float_layers)
+
+    def may_fly(self, float_layers: Sequence[str]) -> bool:
+        """The gate holds for every model, on all frames."""
+        return not any(self._failed(self._refused(tried)) for tried in self.tried(float_layers))
+
+    def _failed(self, reason: str | None) -> bool:
+        self.reason = reason or self.reason
+        return reason is not None
+
+    def _missed_aim(self, found: Agreement) -> str | None:
+        settings = self._fitting.settings
+        if found.mean_iou < settings.aim_iou:
+            return f"mean box IoU with fp32 is {found.mean_iou:.3f}, aim {settings.aim_iou}"
+        if self._family.map_error_counts and found.map_mean > settings.aim_map_mean:
+            return f"mean map error is {found.map_mean:.1e}, aim {settings.aim_map_mean:.0e}"
+        return None
+
+    def _refused(self, tried: Tried) -> str | None:
+        accept = self._fitting.accept
+        if accept is not None:
+            return accept(tried.contract, tried.answers)
+        return gate(tried.agreement, self._fitting.settings)
+
+
+def gate(found: Agreement, settings: Int8Settings) -> str | None:
+    """Why a candidate must not fly where nothing but agreement with fp32 can be measured; None if it may."""
+    if found.mean_iou < settings.least_iou:
+        return f"mean box IoU with fp32 is {found.mean_iou:.3f}, expected at least {settings.least_iou}"
+    allowed = max(1, int(settings.most_flips * found.frames))
+    if found.presence_flips > allowed:
+        return f"presence differs from fp32 on {found.presence_flips} of {found.frames} frames, {allowed} may"
+    return None
+
+
+def in_words(found: Agreement) -> str:
+    """One line on how a candidate compares with fp32."""
+    return (
+        f"box IoU with fp32 {found.mean_iou:.4f} (least {found.min_iou:.3f}), "
+        f"map error {found.map_mean:.1e}, presence differs on {found.presence_flips} of {found.frames}"
+    )
