@@ -130,8 +130,8 @@ def _divergence(used: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[n
     in_p = level.copy()
     in_p[:, -1] += tail
     with np.errstate(divide="ignore", invalid="ignore"):
-        q = np.log(level) - np.log(spread) - np.log(mass[ends])[:, None]
-        cross = np.where(in_p > 0, in_p * q, 0.0).sum(axis=1)
+        q = np.where(level > 0, np.log(level) - np.log(spread) - np.log(mass[ends])[:, None], -np.inf)
+        cross = np.where(in_p > 0, in_p * q, 0.0).sum(axis=1)  # -inf: q cannot stand for this p
     folded = last + tail
     p_log_p = own[ends] - last * np.log(np.maximum(last, 1.0)) + folded * np.log(np.maximum(folded, 1.0))
     return np.asarray((p_log_p - cross) / total - np.log(total))
