@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration import quantize
+from calibration.data import FEWEST, read_material
+from calibration.fitting import Int8Settings
 from edge_runtime.backends.onnx_cpu import OnnxCpu
 from edge_runtime.errors import ModelError, UsageError
+from edge_runtime.place import staged
 from export.board import BoardBuilder
 from export.fp32 import make_fp32, write_fp32
 from export.frames import comparison_photos
 from export.gate import judge
-from export.place import staged
-from export.precisions import fp16_candidate, fp32_candidate
+from export.precisions import fp16_candidate, fp32_candidate, int8_candidates
 from export.rundir import read_run
 from export.table import row_json, table
 from export.valset import load_valset
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from export.fp32 import Fp32
     from export.parity import Parity
@@ -35,7 +41,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 SUFFIXES = {  # precision: what each of its files is called after the run's name
     "fp32": {"any": "fp32"},
     "fp16": {"any": "fp16"},
-    "int8": {"tensorrt10": "int8", "tensorrt8": "int8-trt8", "cpu": "int8-cpu"},
+    "int8": quantize.SUFFIXES,
 }
 PARITY_FRAMES = 8
 
@@ -112,20 +118,39 @@ def _export_lower(settings: Settings, facts: RunFacts) -> dict[str, Any]:
     made = _make(settings)
     _ensure_fp32(settings, made, val)
     fp32 = fp32_candidate(made.data, val)
-    sha256 = hashlib.sha256(made.data).hexdigest()
-    candidates = (fp16_candidate(fp32, sha256, val),)
+    calibration = {}
+    if settings.precision == "fp16":
+        candidates: tuple[Candidate, ...] = (fp16_candidate(fp32, val),)
+    else:
+        frames = _calibration_frames(settings, facts, fp32)
+        how = Int8Settings(method=settings.method, seed=settings.seed)
+        candidates, ranges = int8_candidates(fp32, frames, val, how, settings.max_drop)
+        calibration = {settings.path("calibration").with_suffix(".json"): ranges.to_json().encode()}
     rows = [c.measured for c in (fp32, *candidates)]
     log.info("%d photos of %s:\n%s", len(val.frames), val.name, table(rows))
     _refuse_what_fails(settings, fp32, candidates)
-    files = {settings.files[c.contract.target]: c.data for c in candidates}
-    with staged(files) as parts:
-        for part in parts.values():
-            OnnxCpu(part).close()
+    models = {settings.files[c.contract.target]: c.data for c in candidates}
+    with staged({**models, **calibration}) as parts:
+        for path in models:
+            OnnxCpu(parts[path]).close()
     return {
         "models": {target: str(path) for target, path in settings.files.items()},
         "precision": settings.precision,
         "rows": [row_json(row) for row in rows],
     }
+
+
+def _calibration_frames(settings: Settings, facts: RunFacts, fp32: Candidate) -> Sequence[NDArray[np.uint8]]:
+    """The most diverse photos of --calib, or of the run's own train split."""
+    data = settings.calib or (settings.frames if facts.data is None else facts.data)
+    if data is None or (settings.calib is None and not Path(data).exists()):
+        raise UsageError(
+            f"the photos this run was trained on are not at {data}; name photos to calibrate on with --calib"
+        )
+    found = read_material(
+        data, fp32.contract, count=settings.calib_frames, val_count=FEWEST, seed=settings.seed
+    )
+    return found.calibration
 
 
 def _make(settings: Settings) -> Fp32:
