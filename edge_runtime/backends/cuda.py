@@ -90,6 +90,7 @@ class PycudaGpu:
         return CopiedBuffer(self._cuda, shape, dtype, stream.native)
 
     def close(self) -> None:
+        # By hand, since pycuda's destructor treats a primary context as one of its own and warns on stderr.
         self._context.push()
         # pycuda forgets the context here, but the driver keeps it on the thread's stack ("does not pop the
         # context from stack in any circumstances", cuDevicePrimaryCtxRelease): the second line takes it off.
