@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 from edge_runtime.enginecache import EngineCache, EngineKey, StaleReason
 from edge_runtime.errors import ModelError
+from edge_runtime.jetson import read_l4t, read_text
 from edge_runtime.timingcache import read_sealed, timing_cache_path, write_sealed
 from edge_runtime.trtmodule import TensorRT, find_tensorrt
 
@@ -172,11 +173,11 @@ def engine_cache(model_path: Path, engine_dir: Path | None, options: EngineOptio
 
 def platform_release(root: Path = Path("/")) -> str:
     """L4T release and driver version, e.g. "L4T 36.4.3, driver 540.4.0"; "unknown" where neither is said."""
-    found = []
-    tegra = re.match(r"# R(\d+) .*?REVISION: ([\d.]+)", _text(root / "etc/nv_tegra_release"))
-    if tegra:
-        found.append(f"L4T {tegra[1]}.{tegra[2]}")
-    driver = re.search(r"NVRM version:.*?\s(\d+\.\d[\d.]*)\s", _text(root / "proc/driver/nvidia/version"))
+    l4t = read_l4t(root)
+    found = [f"L4T {l4t}"] if l4t else []
+    driver = re.search(
+        r"NVRM version:.*?\s(\d+\.\d[\d.]*)\s", read_text(root / "proc/driver/nvidia/version") or ""
+    )
     if driver:
         found.append(f"driver {driver[1]}")
     return ", ".join(found) or "unknown"
@@ -185,6 +186,8 @@ def platform_release(root: Path = Path("/")) -> str:
 def _keep(cache: EngineCache, key: EngineKey, built: BuiltPlan, timing: Path) -> None:
     if built.dla_fallback:
         log.info("%d layers run on the GPU, not on the DLA: %s", len(built.dla_fallback), _some(built))
+    if built.warnings:
+        log.info("TensorRT warned %d times (-v shows all): %s", len(built.warnings), built.warnings[0])
     try:
         cache.store(key, built.plan, built.seconds)
         if built.timing_cache:
@@ -215,13 +218,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read this model file: {error.strerror}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 class _ProgressLines:

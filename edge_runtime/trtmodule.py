@@ -131,9 +131,8 @@ class TrtLog:
         for lines, severities in self._listeners:
             if severity in severities:
                 lines.append(LogLine(severity, text))
-        level = logging.INFO if severity == "WARNING" else logging.DEBUG  # errors come as exceptions
         if severity != "VERBOSE":
-            log.log(level, "TensorRT: %s", text)
+            log.debug("TensorRT: %s: %s", severity.lower(), text)
 
 
 @functools.cache

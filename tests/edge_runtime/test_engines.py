@@ -31,12 +31,13 @@ class CountingBuilder:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
         self.fallback: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
 
     def __call__(self, onnx: bytes, contract: Any, trt: Any, options: Any, **more: Any) -> BuiltPlan:
         self.calls.append(more)
         for elapsed in (1.0, 6.0, 7.0):
             more["progress"](BuildStep(elapsed, "Timing", elapsed / 10))
-        return BuiltPlan(b"plan %d" % len(self.calls), 95.0, b"timings", self.fallback)
+        return BuiltPlan(b"plan %d" % len(self.calls), 95.0, b"timings", self.fallback, self.warnings)
 
 
 builder = CountingBuilder()  # found by name through `BUILDER`
@@ -46,7 +47,7 @@ builder = CountingBuilder()  # found by name through `BUILDER`
 def built(monkeypatch: pytest.MonkeyPatch) -> CountingBuilder:
     monkeypatch.setattr(engines, "BUILDER", f"{__name__}:builder")
     builder.calls.clear()
-    builder.fallback = ()
+    builder.fallback = builder.warnings = ()
     return builder
 
 
@@ -159,6 +160,14 @@ def test_a_dla_core_has_an_engine_of_its_own_and_says_what_fell_back(
     line = next(line for line in said() if "not on the DLA" in line)
     assert line.startswith("14 layers run on the GPU, not on the DLA: layer0, layer1, ")
     assert line.endswith("layer11 and 2 more")
+
+
+def test_warnings_are_counted_and_the_first_is_shown(
+    model: Path, built: CountingBuilder, said: Callable[[], list[str]]
+) -> None:
+    built.warnings = ("Missing scale for tensor a", "Missing scale for tensor b")
+    plan(model)
+    assert "TensorRT warned 2 times (-v shows all): Missing scale for tensor a" in said()
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:

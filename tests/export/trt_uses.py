@@ -51,7 +51,7 @@ OTHERS = {
         "severity",
         "type(error)",
     },
-    "edge_runtime/backends/trtengine.py": {"lines"},
+    "edge_runtime/backends/trtengine.py": {"buffer.host", "buffer.host.dtype", "lines"},
     "export/engine.py": {"self._trt"},
     "export/engine_offer.py": {"trt"},
     "export/engine_progress.py": {"errors", "results", "self._phases", "thread", "watch"},
