@@ -55,11 +55,8 @@ def quantize(
             name = node.input[1]
             if name not in done:
                 values, scale = quantize_weight(numpy_helper.to_array(constants[name]))
-                done[name] = (
-                    writer.add_dequantized(name, values, scale)
-                    if weights == "int8"
-                    else writer.add_constant_pair(name, scale)
-                )
+                write = writer.add_dequantized if weights == "int8" else writer.add_pair_of_constant
+                done[name] = write(name, values, scale)
             node.input[1] = done[name]
     writer.finish()
     return finished(model)

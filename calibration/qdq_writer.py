@@ -36,10 +36,14 @@ class QdqWriter:
         self._first.append(pair(name, *self._channel_constants(name, values.dtype, scale), CHANNEL_AXIS)[1])
         return dequantized(name)
 
-    def add_constant_pair(self, name: str, scale: NDArray[np.float32]) -> str:
-        """Q and DQ (int8, per channel) behind the fp32 constant `name`; returns what that gives."""
-        constants = self._channel_constants(name, np.dtype(np.int8), scale)
-        self._first.extend(pair(name, *constants, CHANNEL_AXIS))
+    def add_pair_of_constant(self, name: str, values: NDArray[np.int8], scale: NDArray[np.float32]) -> str:
+        """The same as `add_dequantized`, but stored as fp32 followed by Q and DQ."""
+        stored = f"{name}_fp32"
+        self.constant(values * scale.reshape(-1, *[1] * (values.ndim - 1)), stored)
+        constants = self._channel_constants(name, values.dtype, scale)
+        q, dq = pair(name, *constants, CHANNEL_AXIS)
+        q.input[0] = stored
+        self._first.extend((q, dq))
         return dequantized(name)
 
     def constant(self, values: NDArray[np.generic], name: str) -> str:

@@ -26,6 +26,7 @@ def graph(
     opset: int = 17,
 ) -> ModelProto:
     """A model with the float input "x" whose outputs have whatever shape and type the nodes give them."""
+    domains = sorted({made.domain for made in nodes} - {""})
     made = helper.make_graph(
         nodes,
         "hand-made",
@@ -33,7 +34,11 @@ def graph(
         [],
         [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    model = helper.make_model(
+        made,
+        opset_imports=[helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)],
+        ir_version=8,
+    )
     for name in outputs:
         model.graph.output.add().name = name
     inferred = onnx.shape_inference.infer_shapes(model)

@@ -20,7 +20,8 @@ class Built:
 
     def input_types(self, layer: str) -> tuple[str, str]:
         """Types of the activation and of the weight the layer named `layer` computes with."""
-        rows = [row for row in self.rows if row.startswith(f"Name: {layer}_myl")]
+        as_product = f"[ONNX Layer: {layer}]__gemm_from_conv1x1"  # a small 1 x 1 convolution
+        rows = [row for row in self.rows if row.startswith(f"Name: {layer}_myl") or as_product in row]
         assert len(rows) == 1, f"{layer}: {len(rows)} rows"
         found = re.findall(r"Datatype: (\w+)", rows[0])
         return found[0], found[1]
