@@ -74,7 +74,7 @@ def predict_model_file(path: Path, images: Sequence[Image], *, workers: int = 1)
     Raises:
         ModelError: not one of our model files. DatasetError: not one of the photos could be read.
     """
-    backend = open_backend(path)
+    backend = open_backend(path, "cpu")
     try:
         size = backend.contract.input_height, backend.contract.input_width
         yield from _predict(lambda frames: backend.infer(np.stack(frames)), images, size, 1, workers)

@@ -110,7 +110,7 @@ def open_model_file(path: Path) -> Subject:
     from edge_runtime.backends import open_backend
     from train.predict import predict_model_file
 
-    backend = open_backend(path)
+    backend = open_backend(path, "cpu")
     contract, file = backend.contract, backend.path
     backend.close()
     tau = contract.metrics.get("val", {}).get("tau", WITHOUT_BOXES)
