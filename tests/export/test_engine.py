@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from calibration import placement, qdq
+from calibration import placement
 from calibration.fp16 import to_fp16
 from edge_runtime import engines
 from edge_runtime.contract import ModelContract
@@ -27,6 +27,7 @@ from export.fp32 import export_fp32
 from tests.export.dla_rules import misfits, subgraphs
 from tests.export.layer_table import parse_layers, types_of
 from tests.export.runs import photos, write_run
+from tests.export.variants import variants
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -54,18 +55,6 @@ def fp32_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     run = write_run(tmp_path_factory.mktemp("runs") / request.param, request.param)
     export_fp32(run, run / "m.onnx", photos(1))
     return run / "m.onnx"
-
-
-def variants(fp32: ModelProto) -> dict[str, tuple[ModelProto, str, str]]:
-    """Model, precision and target of each file made from an fp32 one; the ranges do not matter here."""
-    plan = placement.plan(fp32)
-    ranges = dict.fromkeys(plan.tensors, 3.0)
-    return {
-        "fp32": (fp32, "fp32", "any"),
-        "fp16": (to_fp16(fp32), "fp16", "any"),
-        "int8": (to_fp16(qdq.quantize(fp32, plan, ranges, weights="int8")), "int8", "tensorrt10"),
-        "int8-trt8": (qdq.quantize(fp32, plan, ranges, weights="fp32"), "int8", "tensorrt8"),
-    }
 
 
 @pytest.mark.parametrize(
