@@ -20,11 +20,16 @@ class Built:
 
     def input_types(self, layer: str) -> tuple[str, str]:
         """Types of the activation and of the weight the layer named `layer` computes with."""
-        as_product = f"[ONNX Layer: {layer}]__gemm_from_conv1x1"  # a small 1 x 1 convolution
-        rows = [row for row in self.rows if row.startswith(f"Name: {layer}_myl") or as_product in row]
+        rows = [row for row in self.rows if row.startswith(f"Name: {layer}_myl") or _fused(row, layer)]
         assert len(rows) == 1, f"{layer}: {len(rows)} rows"
         found = re.findall(r"Datatype: (\w+)", rows[0])
         return found[0], found[1]
+
+
+def _fused(row: str, layer: str) -> bool:
+    """Is the row a kernel named after its kind that does the layer and what follows it?"""
+    kind = re.search(r"LayerType: (gemm|runtime_fusion)", row)
+    return kind is not None and f"Metadata: [ONNX Layer: {layer}]" in row
 
 
 def build(data: bytes) -> Built:
