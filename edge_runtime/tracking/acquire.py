@@ -49,10 +49,10 @@ class Acquisition:
         """Forget everything seen."""
         self._hypotheses = []
 
-    def observe(self, t_ns: int, detections: Sequence[Detection], taken: int | None = None) -> None:
-        """Take in one frame; `taken` is the detection that belongs to the track."""
+    def observe(self, t_ns: int, detections: Sequence[Detection], usable: list[int]) -> None:
+        """Take in one frame; `usable` are indices into `detections`."""
         s = self._settings
-        free = [i for i, found in enumerate(detections) if i != taken and found.score >= s.score_high]
+        free = [i for i in usable if detections[i].score >= s.score_high]
         for hypothesis in sorted(self._hypotheses, key=lambda h: -h.hits):
             self._advance(hypothesis, t_ns, detections, free)
         oldest_ns = t_ns - int(s.lost_after_ms * 1e6)

@@ -15,7 +15,9 @@ MOST_WINDOW = 64
 
 @dataclass(frozen=True)
 class TrackSettings:
-    """When a track begins, what continues it, when it ends. Ages count from the capture of the last detection.
+    """When a track begins, what continues it, when it ends.
+
+    Ages count from the capture of the last detection taken.
 
     Acquisition: `acquire_hits` of the last `acquire_window` frames hold a detection of at least `score_high`
     in the same place. A track goes on with a detection of at least `score_low` whose box overlaps the

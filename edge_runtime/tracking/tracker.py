@@ -51,13 +51,13 @@ class Tracker:
         if self._state == FAULT or (self._captured_ns is not None and t_capture_ns <= self._captured_ns):
             return self._report(before, t_capture_ns)
         self._captured_ns = t_capture_ns
-        usable = detections if self._is_news(t_capture_ns) else ()
+        usable = self._usable(t_capture_ns, detections)
         self._age(t_capture_ns)
         accepted = None
         if self._filter is not None:
-            accepted = self._continue(self._filter, t_capture_ns, usable)
+            accepted = self._continue(self._filter, t_capture_ns, detections, usable)
         if accepted is None:
-            accepted = self._acquire(before, t_capture_ns, usable)
+            accepted = self._acquire(before, t_capture_ns, detections, usable)
         score = None if accepted is None else detections[accepted].score
         return self._report(before, t_capture_ns, accepted, score)
 
@@ -69,7 +69,7 @@ class Tracker:
         return self._report(before, now_ns)
 
     def fault(self, reason: str, now_ns: int) -> TrackUpdate:
-        """Nothing can be trusted from now on; the track ends. Later frames may start from any capture time."""
+        """Nothing can be trusted from now on; the track ends, frames after it may start from any time."""
         before = self._state
         self._drop(FAULT)
         self._reason = reason
@@ -115,9 +115,12 @@ class Tracker:
         if self._now_ns is None or t_ns > self._now_ns:
             self._now_ns = t_ns
 
-    def _is_news(self, t_ns: int) -> bool:
-        """Not older than the age at which a track is lost, against the newest time known."""
-        return self._now_ns is None or self._now_ns - t_ns <= self.settings.lost_after_ms * MS
+    def _usable(self, t_ns: int, detections: Sequence[Detection]) -> list[int]:
+        """Indices of what may count: a real box and score, of a frame that is not too old to be news."""
+        if self._now_ns is not None and self._now_ns - t_ns > self.settings.lost_after_ms * MS:
+            return []
+        low = self.settings.score_low
+        return [i for i, found in enumerate(detections) if found.score >= low and _is_box(found.box_xyxy)]
 
     def _age(self, t_ns: int) -> None:
         if self._detected_ns is None:
@@ -132,11 +135,11 @@ class Tracker:
         self._filter = None
         self._acquisition.clear()
 
-    def _continue(self, track: BoxFilter, t_ns: int, detections: Sequence[Detection]) -> int | None:
-        s = self.settings
+    def _continue(
+        self, track: BoxFilter, t_ns: int, detections: Sequence[Detection], usable: list[int]
+    ) -> int | None:
         track.predict(t_ns)
-        among = [i for i, found in enumerate(detections) if found.score >= s.score_low]
-        accepted = best_match(track, detections, among, s)
+        accepted = best_match(track, detections, usable, self.settings)
         if accepted is not None:
             track.correct(detections[accepted].box_xyxy)
             self._detected_ns = t_ns
@@ -144,11 +147,13 @@ class Tracker:
             self._acquisition.clear()
         return accepted
 
-    def _acquire(self, before: str, t_ns: int, detections: Sequence[Detection]) -> int | None:
+    def _acquire(
+        self, before: str, t_ns: int, detections: Sequence[Detection], usable: list[int]
+    ) -> int | None:
         """Evidence for a next track; it begins only where there is none, and never in the frame of a loss."""
         if self._state == TRACKING:
             return None
-        self._acquisition.observe(t_ns, detections)
+        self._acquisition.observe(t_ns, detections, usable)
         if self._filter is not None or before in WITH_BOX or self._is_held(t_ns):
             return None
         found = self._acquisition.confirmed(self._seed_at(t_ns))
@@ -188,3 +193,9 @@ class Tracker:
             None,
             motion,
         )
+
+
+def _is_box(box: Box) -> bool:
+    """False for NaN, too."""
+    x0, y0, x1, y1 = box
+    return 0.0 <= x0 < x1 <= 1.0 and 0.0 <= y0 < y1 <= 1.0
