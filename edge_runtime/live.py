@@ -85,9 +85,13 @@ class Controls:
         return taken
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunContext:
-    """What a sink may know of its run. `stats()`: JSON-able live figures, see `Pipeline.live_stats`."""
+    """What a sink may know of its run; made before the sinks, so ask it anew each time.
+
+    `stats()`: JSON-able live figures as `Pipeline.live_stats` describes them; `{}` until there is a pipeline,
+    which puts its own in.
+    """
 
     health: Health = field(default_factory=Health)
     controls: Controls = field(default_factory=Controls)

@@ -13,6 +13,7 @@ from edge_runtime.errors import SinkError
 from edge_runtime.records import encode
 
 if TYPE_CHECKING:
+    from edge_runtime.live import RunContext
     from edge_runtime.records import Record
     from edge_runtime.sinks.base import Result
 
@@ -22,7 +23,7 @@ class Jsonl:
 
     capacity = 32
 
-    def __init__(self, target: str, *, force: bool = False) -> None:
+    def __init__(self, target: str, *, force: bool = False, context: RunContext | None = None) -> None:
         self.name = f"jsonl:{target}"
         self._path = None if target == "-" else Path(target)
         self._is_new = self._path is not None and not self._path.exists()

@@ -13,6 +13,7 @@ from edge_runtime.overlay import draw
 from edge_runtime.sources.opencv import be_quiet, open_capture
 
 if TYPE_CHECKING:
+    from edge_runtime.live import RunContext
     from edge_runtime.records import Record
     from edge_runtime.sinks.base import Result
 
@@ -26,7 +27,7 @@ class VideoFile:
 
     capacity = 4  # whole frames wait here
 
-    def __init__(self, target: str, *, force: bool = False) -> None:
+    def __init__(self, target: str, *, force: bool = False, context: RunContext | None = None) -> None:
         self.name = f"video:{target}"
         self._path = Path(target)
         self._part = self._path.with_name(f".{self._path.stem}.partial{self._path.suffix}")

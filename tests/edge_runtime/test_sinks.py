@@ -127,14 +127,13 @@ def test_a_full_disk_is_an_error_of_the_jsonl_sink():
     ("uri", "message"),
     [
         pytest.param(
-            "out.mp4", "unknown sink 'out.mp4', expected jsonl:TARGET, video:TARGET", id="no scheme"
+            "out.mp4", "unknown sink 'out.mp4', expected jsonl:PATH, video:PATH.mp4, udp:", id="no scheme"
         ),
         pytest.param("carrier:pigeon", "unknown sink", id="unknown scheme"),
-        pytest.param("jsonl:", "names no file", id="no target"),
+        pytest.param("jsonl:", "names no target; give one, such as jsonl:PATH", id="no target"),
         pytest.param("video:out.gif", "unknown kind of video, expected .mp4", id="unknown suffix"),
         pytest.param("jsonl:none/out.jsonl", "cannot create this file: No such file", id="no folder"),
         pytest.param("video:none/out.mp4", "cannot create this file: No such file", id="no folder for video"),
-        pytest.param("mavlink:udpout:host:1", "mavlink sinks are not yet supported", id="later"),
     ],
 )
 def test_a_sink_that_cannot_be_opened_is_told_in_one_line(tmp_path, monkeypatch, uri, message):
