@@ -5,14 +5,15 @@ placement + ranges ──all int8──▶ measured ──not good enough──�
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from calibration.agreement import Agreement, Answers
 from calibration.cpu_int8 import quantize_cpu
-from calibration.fallback import shortest_prefix
+from calibration.fallback import guess_prefix, shortest_prefix
 from calibration.fp16 import to_fp16
 from calibration.qdq import quantize
 from calibration.search import amax_of
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 MOST_FLOAT = 0.5  # of the layers: with more of them float, int8 has no point
 
-# thresholds chosen for a candidate, its answers on all val frames ──▶ why it must not fly, None if it may
+# contract of a candidate (target, thresholds), answers to all val frames ──▶ why it must not fly, or None
 Accept = Callable[[ModelContract, Answers], "str | None"]
 
 
@@ -58,21 +59,31 @@ class Int8Settings:
 
 
 class Family(Protocol):
-    """Files that share their float layers. `as_written`: measured without ONNX Runtime's optimizations."""
+    """Files that share their float layers.
 
-    name: str
-    as_written: bool
-    map_error_counts: bool
+    `targets`: what each is written for (`edge_runtime.contract.TARGETS`). `as_written`: measured without ONNX
+    Runtime's optimizations. `map_error_counts`: the aim for the map error is one for these files.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def targets(self) -> tuple[str, ...]: ...
+    @property
+    def as_written(self) -> bool: ...
+    @property
+    def map_error_counts(self) -> bool: ...
 
     def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
-        """The models, that which runs fastest here last."""
+        """A model per target; the last is the one to try on few frames."""
         ...
 
 
 class TensorRtFiles:
     """Typed for TensorRT from 10 on, weakly typed for 8.x: same placement, same scales."""
 
-    name, as_written, map_error_counts = "int8 for TensorRT", True, True
+    name, targets = "int8 for TensorRT", ("tensorrt10", "tensorrt8")
+    as_written, map_error_counts = True, True
 
     def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
         """See `Family.build`."""
@@ -84,19 +95,26 @@ class TensorRtFiles:
 class CpuFiles:
     """The file for ONNX Runtime, judged with its optimizations: they are what makes it fast."""
 
-    name, as_written, map_error_counts = "int8 for CPUs", False, False
+    name, targets = "int8 for CPUs", ("cpu",)
+    as_written, map_error_counts = False, False
 
     def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
         """See `Family.build`."""
         return [quantize_cpu(fitting.model, fitting.trial.ranges, float_layers)]
 
 
-@dataclass
-class Fitting:
-    """What all families of one model have in common. `part`: a few of the bench's frames, to fail quickly.
+@dataclass(frozen=True)
+class Fitted:
+    """Files of a family, in the order of its targets. `costs`: of the layers alone, if they were measured."""
 
-    `costs`: of the layers, worst first; measured when first needed.
-    """
+    tried: tuple[Tried, ...]
+    float_layers: tuple[str, ...]
+    costs: tuple[LayerCost, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What all families of one model have in common. `part`: a few of the bench's frames, to fail quickly."""
 
     model: ModelProto
     placement: Placement
@@ -105,10 +123,9 @@ class Fitting:
     part: Bench
     settings: Int8Settings
     accept: Accept | None = None
-    costs: list[LayerCost] = field(default_factory=list)
 
-    def fit(self, family: Family) -> tuple[list[Tried], tuple[str, ...]]:
-        """The files of a family and their float layers: the aims if they can be had, else the gate.
+    def fit(self, family: Family) -> Fitted:
+        """Files that meet the aims, if they can, else the gate, with as few float layers as that takes.
 
         Raises:
             ModelError: the gate does not hold with half of the layers float.
@@ -117,9 +134,10 @@ class Fitting:
         layers = len(self.placement.layers)
         most = int(MOST_FLOAT * layers)
         if search.seems_good(()) and search.is_good(()):
-            return search.tried(()), ()
-        order = self._worst_first()
-        chosen = self._good_prefix(search, order, most)
+            return Fitted(search.tried(()), ())
+        costs = self._costs(family)
+        order = [cost.layer for cost in costs]
+        chosen = self._good_prefix(search, costs, most)
         if chosen is None:
             log.warning("%s: %s, even with %d of %d layers float", family.name, search.reason, most, layers)
             chosen = () if search.may_fly(()) else shortest_prefix(order, search.may_fly, most)
@@ -129,11 +147,13 @@ class Fitting:
                 "written: fly the fp16 file, or calibrate on photos of what the camera will see"
             )
         log.info("%s: %d of %d layers float", family.name, len(chosen), layers)
-        return search.tried(chosen), chosen
+        return Fitted(search.tried(chosen), chosen, tuple(costs))
 
-    def _good_prefix(self, search: _Search, order: list[str], most: int) -> tuple[str, ...] | None:
+    def _good_prefix(self, search: _Search, costs: list[LayerCost], most: int) -> tuple[str, ...] | None:
         """The shortest that seems good on a few frames, made longer until it is on all."""
-        seems = shortest_prefix(order, search.seems_good, most)
+        order = [cost.layer for cost in costs]
+        guess = guess_prefix([cost.map_mean for cost in costs], self.settings.aim_map_mean)
+        seems = shortest_prefix(order, search.seems_good, most, guess if search.map_error_counts else 1)
         count, more = most + 1 if seems is None else len(seems), 1
         while count <= most:
             if search.is_good(order[:count]):
@@ -141,13 +161,16 @@ class Fitting:
             count, more = count + more, 2 * more
         return None
 
-    def _worst_first(self) -> list[str]:
-        if not self.costs:
-            with Progress("cost per layer", len(self.placement.layers)) as progress:
-                few = self.bench.part(self.settings.layer_frames)
-                amax = amax_of(self.trial.ranges)
-                self.costs = layer_costs(self.model, self.placement, amax, few, progress.step)
-        return [cost.layer for cost in self.costs]
+    def _costs(self, family: Family) -> list[LayerCost]:
+        few = self.bench.part(self.settings.layer_frames)
+        with Progress("cost per layer", len(self.placement.layers)) as progress:
+            return layer_costs(
+                self.model,
+                self.placement.layers,
+                lambda float_layers: family.build(self, float_layers)[-1],
+                few,
+                progress.step,
+            )
 
 
 class _Search:
@@ -155,16 +178,21 @@ class _Search:
 
     def __init__(self, fitting: Fitting, family: Family) -> None:
         self._fitting, self._family = fitting, family
-        self._tried: dict[tuple[str, ...], list[Tried]] = {}
+        self.map_error_counts = family.map_error_counts
+        self._tried: dict[tuple[str, ...], tuple[Tried, ...]] = {}
         self.reason = ""
 
-    def tried(self, float_layers: Sequence[str]) -> list[Tried]:
+    def tried(self, float_layers: Sequence[str]) -> tuple[Tried, ...]:
         """The models of the family on all frames."""
         key = tuple(float_layers)
         if key not in self._tried:
             models = self._family.build(self._fitting, float_layers)
             measure = self._fitting.bench.measure
-            self._tried[key] = [measure(model, as_written=self._family.as_written) for model in models]
+            tried = [measure(model, as_written=self._family.as_written) for model in models]
+            self._tried[key] = tuple(
+                dataclasses.replace(one, contract=self._stamped(one.contract, target))
+                for one, target in zip(tried, self._family.targets, strict=True)
+            )
         return self._tried[key]
 
     def seems_good(self, float_layers: Sequence[str]) -> bool:
@@ -182,6 +210,10 @@ class _Search:
     def may_fly(self, float_layers: Sequence[str]) -> bool:
         """The gate holds for every model, on all frames."""
         return not any(self._failed(self._refused(tried)) for tried in self.tried(float_layers))
+
+    def _stamped(self, contract: ModelContract, target: str) -> ModelContract:
+        method = self._fitting.trial.method
+        return dataclasses.replace(contract, precision="int8", target=target, calibration_method=method)
 
     def _failed(self, reason: str | None) -> bool:
         self.reason = reason or self.reason

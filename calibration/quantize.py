@@ -62,7 +62,7 @@ class Int8File:
 class Int8Files:
     """`files`: for TensorRT from 10 on, for 8.x, for CPUs; with what they were made from.
 
-    `trials`: methods tried, best first. `costs`: of the layers, worst first; empty when none had to be float.
+    `trials`: methods tried, best first. `costs`: of TensorRT's layers, worst first; empty when all are int8.
     """
 
     files: tuple[Int8File, ...]
@@ -108,23 +108,20 @@ def quantize_model(
         log.info("method %-10s %s", trial.method, in_words(trial.agreement))
     best = trials[0]
     fitting = Fitting(model, placement, best, bench, part, settings, accept)
-    (typed, weak), float_layers = fitting.fit(TensorRtFiles())
-    (cpu,), cpu_float_layers = fitting.fit(CpuFiles())
+    tensorrt, cpu = fitting.fit(TensorRtFiles()), fitting.fit(CpuFiles())
     table = CalibrationTable(
         method=best.method,
         ranges=dict(best.ranges),
         frames=len(calibration),
         seed=settings.seed,
         fp32_sha256=hashlib.sha256(fp32).hexdigest(),
-        float_layers=float_layers,
-        cpu_float_layers=cpu_float_layers,
+        float_layers=tensorrt.float_layers,
+        cpu_float_layers=cpu.float_layers,
     )
-    files = (
-        _file("tensorrt10", typed, float_layers, table),
-        _file("tensorrt8", weak, float_layers, table),
-        _file("cpu", cpu, cpu_float_layers, table),
+    files = tuple(
+        _file(tried, family.float_layers, table) for family in (tensorrt, cpu) for tried in family.tried
     )
-    return Int8Files(files, table, tuple(trials), tuple(fitting.costs))
+    return Int8Files(files, table, tuple(trials), tensorrt.costs)
 
 
 def read_fp32(data: bytes, origin: str) -> ModelProto:
@@ -150,15 +147,13 @@ def observe(
         return collect(model, names, one_by_one, threads=threads, progress=lambda *_: progress.step())
 
 
-def _file(target: str, tried: Tried, float_layers: tuple[str, ...], table: CalibrationTable) -> Int8File:
+def _file(tried: Tried, float_layers: tuple[str, ...], table: CalibrationTable) -> Int8File:
     kept = {k: v for k, v in tried.contract.metrics.items() if k in ("checkpoint", "selection")}
     made: dict[str, Any] = {"frames": table.frames, "seed": table.seed, "float_layers": len(float_layers)}
     contract = dataclasses.replace(
         tried.contract,
-        precision="int8",
-        target=target,
-        calibration_method=table.method,
         fp32_sha256=table.fp32_sha256,
         metrics={**kept, "calibration": made, "versus_fp32": tried.agreement.rounded()},
     )
+    target = contract.target
     return Int8File(target, SUFFIXES[target], tried.model, contract, tried.agreement, float_layers)

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING
 
 from calibration.bench import Bench
 from calibration.chart import Bar, bar_chart
+from calibration.fallback import guess_prefix
 from calibration.fitting import Int8Settings, in_words
 from calibration.placement import plan
+from calibration.qdq import quantize
 from calibration.quantize import observe, read_fp32
 from calibration.search import Trial, amax_of, methods_named, try_methods
 from calibration.sensitivity import LayerCost, layer_costs
 from edge_runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onnx import ModelProto
+
     from calibration.data import Material
 
 AIM_MAP_MEAN = Int8Settings.aim_map_mean
@@ -62,16 +68,16 @@ class LayerReport:
         return "\n".join(lines) + "\n"
 
     def to_svg(self, model: str) -> str:
-        """Bars of the mean map error, worst on top; those above an even share of the aim are marked."""
-        fair = AIM_MAP_MEAN / max(1, len(self.costs)) ** 0.5  # independent errors add as squares
+        """Bars of the mean map error, worst on top; those that must be float to meet the aim are marked."""
+        marked = guess_prefix([cost.map_mean for cost in self.costs], AIM_MAP_MEAN)
         bars = [
-            Bar(cost.layer, 1e3 * cost.map_mean, f"IoU {cost.mean_iou:.3f}", cost.map_mean > fair)
-            for cost in self.costs
+            Bar(cost.layer, 1e3 * cost.map_mean, f"IoU {cost.mean_iou:.3f}", row < marked)
+            for row, cost in enumerate(self.costs)
         ]
         return bar_chart(
             f"{model}: cost of each layer in int8 ({self.method})",
-            f"that layer alone quantized, {self.frames} val frames; marked: more than an even share of "
-            f"the aim of {AIM_MAP_MEAN:.0e}",
+            f"that layer alone quantized, {self.frames} val frames; marked: float, so that the rest adds up "
+            f"to the aim of {1e3 * AIM_MAP_MEAN:g}",
             "mean map error against fp32, in 1/1000",
             bars,
         )
@@ -94,6 +100,11 @@ def measure_layers(
     with Progress("methods", len(methods) * len(part.frames)) as progress:
         trials = try_methods(model, placement, histograms, methods, part, progress.step)
     few = bench.part(layer_frames)
+    amax = amax_of(trials[0].ranges)
+
+    def build(float_layers: Sequence[str]) -> ModelProto:
+        return quantize(model, placement.without(float_layers), amax, weights="int8")
+
     with Progress("cost per layer", len(placement.layers)) as progress:
-        costs = layer_costs(model, placement, amax_of(trials[0].ranges), few, progress.step)
+        costs = layer_costs(model, placement.layers, build, few, progress.step)
     return LayerReport(trials[0].method, len(few.frames), tuple(costs), tuple(trials), placement.float_layers)

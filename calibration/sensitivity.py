@@ -1,6 +1,6 @@
 """What each layer costs in int8: the network with that one layer quantized, compared with fp32.
 
-Placement + ranges ──one layer at a time──▶ int8 models ──maps against fp32's──▶ LayerCost, worst first
+layers ──one at a time──▶ int8 models ──maps against fp32's──▶ LayerCost, worst first
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from calibration.graph import GraphIndex, layer_name
-from calibration.qdq import quantize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     from onnx import ModelProto
 
     from calibration.bench import Bench
-    from calibration.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -34,26 +32,27 @@ class LayerCost:
 
 def layer_costs(
     model: ModelProto,
-    placement: Placement,
-    amax: Mapping[str, float],
+    layers: Sequence[str],
+    build: Callable[[Sequence[str]], ModelProto],
     bench: Bench,
     step: Callable[[], None] = lambda: None,
 ) -> list[LayerCost]:
-    """Cost of every int8 layer of the placement, the most expensive first.
+    """Cost of each layer, the most expensive first.
 
     The order is by mean map error: unlike boxes it tells layers apart on few frames.
 
     Args:
+        model: the fp32 model.
+        build: the int8 model with the given layers float.
         bench: few frames will do; every layer is run over all of them.
         step: called once per layer (progress).
     """
     weights = _weight_counts(model)
     costs = []
-    for layer in placement.layers:
-        alone = placement.without([other for other in placement.layers if other != layer])
+    for layer in layers:
+        alone = build([other for other in layers if other != layer])
         # Optimized as far as one int8 layer among float ones allows: half the time, same results within 1e-5.
-        tried = bench.measure(quantize(model, alone, amax, weights="int8"), as_written=False)
-        found = tried.agreement
+        found = bench.measure(alone, as_written=False).agreement
         costs.append(LayerCost(layer, found.map_mean, found.map_max, found.mean_iou, weights[layer]))
         step()
     return sorted(costs, key=lambda cost: -cost.map_mean)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,8 +95,11 @@ def check_outputs(paths: Sequence[Path], force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder}: is a file; expected a folder for the results")
     above = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(f"--out {folder}: not writable; give another folder")
+    try:
+        tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"--out {folder}: not writable ({why}); give another folder") from error
     there = [path for path in paths if path.exists()]
     if there and not force:
         raise UsageError(f"{there[0]} exists; pass --force to replace it, or another --out")
