@@ -1,0 +1,10 @@
+"""Where in space a box lies: camera file (intrinsics, distortion, mount) ──▶ bearings, and how to make one.
+
+cam.toml ─load_camera─▶ CameraModel ─bearing(box)─▶ Bearing ─to_record─▶ fields of the record
+pictures of a board ─calibrate─▶ cam.toml
+"""
+
+from edge_runtime.camera.bearing import Bearing
+from edge_runtime.camera.model import CameraModel, load_camera
+
+__all__ = ["Bearing", "CameraModel", "load_camera"]
