@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_runtime.backends.cuda import PycudaGpu
-from edge_runtime.engines import EngineOptions, GpuFacts, platform_release
+from edge_runtime.engines.plan import EngineOptions, GpuFacts, platform_release
+from edge_runtime.engines.trt import find_tensorrt
 from edge_runtime.errors import UsageError
 from edge_runtime.modelfile import tensorrt_suits
-from edge_runtime.trtmodule import find_tensorrt
 from export.engine import build_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from export.flow import Settings
+    from export.settings import Settings
 
 
 @dataclass(frozen=True)

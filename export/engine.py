@@ -9,10 +9,10 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.engines import BuiltPlan, EngineOptions, engine_cache, plan_for
+from edge_runtime.engines.plan import BuiltPlan, EngineOptions, engine_cache, plan_for
+from edge_runtime.engines.trt import LogLine, TensorRT, complaints, log_of
 from edge_runtime.errors import EngineError
 from edge_runtime.onnxfile import read_contract
-from edge_runtime.trtmodule import LogLine, TensorRT, complaints, log_of
 from export.engine_offer import check_offer, network_flags, precision_flags, workspace_bytes
 from export.engine_progress import Watch, run_watched
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_runtime.contract import ModelContract
-    from edge_runtime.engines import BuildStep, GpuFacts
+    from edge_runtime.engines.plan import BuildStep, GpuFacts
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from edge_runtime.errors import EngineError
 
 if TYPE_CHECKING:
     from edge_runtime.contract import ModelContract
-    from edge_runtime.engines import EngineOptions
-    from edge_runtime.trtmodule import TensorRT
+    from edge_runtime.engines.plan import EngineOptions
+    from edge_runtime.engines.trt import TensorRT
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edge_runtime.engines import BuildStep
+from edge_runtime.engines.plan import BuildStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration import quantize
 from calibration.data import FEWEST, read_material
 from calibration.fitting import Int8Settings
 from edge_runtime.backends.onnx_cpu import OnnxCpu
@@ -20,6 +18,7 @@ from export.frames import comparison_photos
 from export.gate import judge
 from export.precisions import fp16_candidate, fp32_candidate, int8_candidates
 from export.rundir import read_run
+from export.settings import Settings
 from export.table import row_json, table
 from export.valset import load_valset
 
@@ -37,44 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = ("fp32", "fp16", "int8")
-SUFFIXES = {  # precision: what each of its files is called after the run's name
-    "fp32": {"any": "fp32"},
-    "fp16": {"any": "fp16"},
-    "int8": quantize.SUFFIXES,
-}
 PARITY_FRAMES = 8
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Flags of the command. `input_hw`: None for the run's own. `max_drop`: percentage points."""
-
-    run: Path
-    precision: str
-    out: Path
-    input_hw: tuple[int, int] | None = None
-    checkpoint: str = "best"
-    batch: int = 1
-    frames: str | None = None
-    calib: str | None = None
-    calib_frames: int = 256
-    method: str = "auto"
-    seed: int = 0
-    max_drop: float = 1.0
-    engine: bool = False
-    engine_dir: Path | None = None
-    dla_core: int | None = None
-    force: bool = False
-
-    def path(self, suffix: str) -> Path:
-        """OUT/NAME-SUFFIX.onnx, named after the run directory."""
-        return self.out / f"{self.run.resolve().name}-{suffix}.onnx"
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """The files this export writes, by target."""
-        return {target: self.path(suffix) for target, suffix in SUFFIXES[self.precision].items()}
 
 
 def export_run(settings: Settings) -> dict[str, Any]:

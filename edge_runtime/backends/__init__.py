@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_runtime.contract import ModelContract
+    from edge_runtime.engines.trt import TensorRT
     from edge_runtime.modelfile import Suits
-    from edge_runtime.trtmodule import TensorRT
 
 __all__ = ["DEVICES", "Backend", "open_backend"]
 
@@ -80,7 +80,7 @@ def _find_packages_for_gpu() -> TensorRT | None:
 
 def _find_packages() -> TensorRT:
     from edge_runtime.backends.cuda import load_pycuda
-    from edge_runtime.trtmodule import find_tensorrt
+    from edge_runtime.engines.trt import find_tensorrt
 
     trt = find_tensorrt()
     load_pycuda()

@@ -163,5 +163,7 @@ class CopiedBuffer:
 def _first_gpu() -> GpuInfo:
     driver = open_driver()
     if driver is None:
-        raise EngineError("no NVIDIA driver on this machine (libcuda.so.1 is missing): TensorRT cannot run here")
+        raise EngineError(
+            "no NVIDIA driver on this machine (libcuda.so.1 is missing): TensorRT cannot run here"
+        )
     return read_gpus(driver)[0]

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_runtime import engines
 from edge_runtime.backends.cuda import PycudaGpu
 from edge_runtime.backends.trtengine import TrtEngine
 from edge_runtime.contract import CLASS_NAME, INPUT_NAME, MAP_NAME
+from edge_runtime.engines import plan as engines
+from edge_runtime.engines.trt import complaints, log_of
 from edge_runtime.errors import EngineError
-from edge_runtime.trtmodule import complaints, log_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.backends.gpu import Buffer, Gpu, Graph
     from edge_runtime.contract import ModelContract
-    from edge_runtime.trtmodule import LogLine, TensorRT
+    from edge_runtime.engines.trt import LogLine, TensorRT
 
 log = logging.getLogger(__name__)
 

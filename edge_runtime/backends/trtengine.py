@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.contract import INPUT_NAME
+from edge_runtime.engines.trt import complaints
 from edge_runtime.errors import EngineError
-from edge_runtime.trtmodule import complaints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from edge_runtime.backends.gpu import Buffer
-    from edge_runtime.trtmodule import LogLine
+    from edge_runtime.engines.trt import LogLine
 
 
 class TrtEngine:

@@ -37,7 +37,7 @@ print(json.dumps({"version": onnxruntime.__version__, "providers": onnxruntime.g
 _TENSORRT_CODE = """
 import json
 from edge_runtime.errors import EngineError
-from edge_runtime.trtmodule import find_tensorrt
+from edge_runtime.engines.trt import find_tensorrt
 try:
     found = find_tensorrt([{name!r}])
     print(json.dumps({{"version": ".".join(map(str, found.version)), "file": found.origin}}))

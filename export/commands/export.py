@@ -74,7 +74,8 @@ def export(
     in place; one that localizes worse is refused. The paths are printed; `dips-edge run --model` takes them,
     or the directory.
     """
-    from export.flow import Settings, export_run
+    from export.flow import export_run
+    from export.settings import Settings
 
     settings = Settings(
         run=run,

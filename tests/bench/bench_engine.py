@@ -11,10 +11,10 @@ import time
 
 import onnx
 
-from edge_runtime.engines import EngineOptions
+from edge_runtime.engines.plan import EngineOptions
+from edge_runtime.engines.trt import find_tensorrt
 from edge_runtime.modelfile import find_model
 from edge_runtime.onnxfile import read_contract
-from edge_runtime.trtmodule import find_tensorrt
 from export.engine import build
 from tests.export.variants import variants
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from edge_runtime.engines.trt import find_tensorrt, log_of
 from edge_runtime.errors import EngineError
-from edge_runtime.trtmodule import find_tensorrt, log_of
 
 
 @dataclass(frozen=True)

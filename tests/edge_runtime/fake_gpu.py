@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_runtime.engines.trt import TensorRT
 from edge_runtime.nvidia import GpuInfo
-from edge_runtime.trtmodule import TensorRT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from edge_runtime import nvidia, trtmodule
+from edge_runtime import nvidia
 from edge_runtime.backends import cuda, open_backend, tensorrt
+from edge_runtime.engines import trt as trtmodule
+from edge_runtime.engines.trt import TensorRT
 from edge_runtime.errors import EngineError, MissingExtra
-from edge_runtime.trtmodule import TensorRT
 from tests.edge_runtime.conftest import with_contract, write_brightness_model
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from edge_runtime.trtmodule import TensorRT, parse_version
+from edge_runtime.engines.trt import TensorRT, parse_version
 
 
 class FakeTrt:

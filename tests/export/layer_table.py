@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edge_runtime.trtmodule import LogLine
+    from edge_runtime.engines.trt import LogLine
 
 ROW = re.compile(r"^Name: (?P<name>.*?), LayerType: (?P<kind>\w+), Inputs: \[(?P<rest>.*)$", re.MULTILINE)
 COMPUTES = {"correlation", "gemm", "runtime_fusion"}  # what a convolution may have become

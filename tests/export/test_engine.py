@@ -16,12 +16,12 @@ from onnx import TensorProto, helper
 
 from calibration import placement
 from calibration.fp16 import to_fp16
-from edge_runtime import engines
 from edge_runtime.contract import ModelContract
-from edge_runtime.engines import BuildStep, EngineOptions, GpuFacts
+from edge_runtime.engines import plan as engines
+from edge_runtime.engines.plan import BuildStep, EngineOptions, GpuFacts
+from edge_runtime.engines.trt import TensorRT, find_tensorrt, log_of
 from edge_runtime.errors import EngineError
 from edge_runtime.onnxfile import read_contract
-from edge_runtime.trtmodule import TensorRT, find_tensorrt, log_of
 from export import engine
 from export.fp32 import export_fp32
 from tests.export.dla_rules import misfits, subgraphs

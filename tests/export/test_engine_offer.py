@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_runtime.contract import ModelContract
-from edge_runtime.engines import EngineOptions
+from edge_runtime.engines.plan import EngineOptions
 from edge_runtime.errors import EngineError
 from export.engine import build
 from export.engine_offer import MIB, MOST_WORKSPACE, workspace_bytes

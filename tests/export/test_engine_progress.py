@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_runtime.engines import BuildStep
+from edge_runtime.engines.plan import BuildStep
 from export import engine_progress
 from export.engine_progress import Watch, run_watched
 

@@ -143,9 +143,9 @@ print(json.dumps([tensorrt.__version__, missing]))
 """
 TRY_TO_BUILD = """
 from edge_runtime.contract import ModelContract
-from edge_runtime.engines import EngineOptions
+from edge_runtime.engines.plan import EngineOptions
 from edge_runtime.errors import EngineError
-from edge_runtime.trtmodule import find_tensorrt
+from edge_runtime.engines.trt import find_tensorrt
 from export.engine import build
 trt = find_tensorrt()
 contract = ModelContract(("background", "tower"), "background", 96, 96, 0.5, 0.5)

@@ -9,7 +9,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.trtmodule import TensorRT
+from edge_runtime.engines.trt import TensorRT
 
 ROOT = Path(__file__).parent.parent.parent
 MODULE = ""  # stands for the module itself
@@ -17,7 +17,7 @@ OURS = set(dir(TensorRT)) | set(TensorRT.__dataclass_fields__)  # some of our va
 
 # What the expressions of a file are; everything else in `OTHERS` is none of TensorRT's.
 HOLDERS = {
-    "edge_runtime/trtmodule.py": {"module": MODULE},
+    "edge_runtime/engines/trt.py": {"module": MODULE},
     "edge_runtime/backends/trtengine.py": {
         "self._trt": MODULE,
         "self._runtime": "Runtime",
@@ -40,7 +40,7 @@ HOLDERS = {
     "export/engine_progress.py": {"module": MODULE},
 }
 OTHERS = {
-    "edge_runtime/trtmodule.py": {
+    "edge_runtime/engines/trt.py": {
         "error",
         "found",
         "lines",

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.engines.trt import (
+    LogLine,
+    TensorRT,
+    TrtLog,
+    complaints,
+    find_tensorrt,
+    log_of,
+    parse_version,
+)
 from edge_runtime.errors import EngineError
-from edge_runtime.trtmodule import LogLine, TensorRT, TrtLog, complaints, find_tensorrt, log_of, parse_version
 
 
 def module(version: str, *, whole: bool = True) -> ModuleType:

@@ -38,7 +38,7 @@ class EngineKey:
         compute_capability: e.g. "8.7".
         platform: L4T release of a Jetson, driver version elsewhere.
         precision: of the model file's contract.
-        options: build options as text (`edge_runtime.engines.EngineOptions.key_text`).
+        options: build options as text (`edge_runtime.engines.plan.EngineOptions.key_text`).
     """
 
     onnx_sha256: str

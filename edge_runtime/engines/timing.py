@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from edge_runtime.enginecache import write_atomic
+from edge_runtime.engines.cache import write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_runtime import engines
-from edge_runtime.engines import BuildStep, BuiltPlan, EngineOptions, GpuFacts, plan_for, platform_release
+from edge_runtime.engines import plan as engines
+from edge_runtime.engines.plan import (
+    BuildStep,
+    BuiltPlan,
+    EngineOptions,
+    GpuFacts,
+    plan_for,
+    platform_release,
+)
+from edge_runtime.engines.timing import read_sealed, timing_cache_path, write_sealed
+from edge_runtime.engines.trt import TensorRT
 from edge_runtime.errors import EngineError, ModelError
-from edge_runtime.timingcache import read_sealed, timing_cache_path, write_sealed
-from edge_runtime.trtmodule import TensorRT
 from tests.edge_runtime.conftest import CONTRACT
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from edge_runtime.enginecache import EngineCache, EngineKey, StaleReason
+from edge_runtime.engines.cache import EngineCache, EngineKey, StaleReason
+from edge_runtime.engines.timing import read_sealed, timing_cache_path, write_sealed
+from edge_runtime.engines.trt import TensorRT, find_tensorrt
 from edge_runtime.errors import ModelError
 from edge_runtime.jetson import read_l4t, read_text
-from edge_runtime.timingcache import read_sealed, timing_cache_path, write_sealed
-from edge_runtime.trtmodule import TensorRT, find_tensorrt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime import enginecache
-from edge_runtime.enginecache import EngineCache, EngineKey, SideFile, StaleReason, carries_host_code
+from edge_runtime.engines import cache as enginecache
+from edge_runtime.engines.cache import EngineCache, EngineKey, SideFile, StaleReason, carries_host_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
