@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import numpy_helper
 
+from calibration.cpu_image import subtract_rows
 from calibration.graph import GraphIndex, finished, layer_name, prepared
 from calibration.placement import moves_values, plan
 from calibration.qdq_writer import QdqWriter, dequantized
@@ -69,6 +70,7 @@ def quantize_cpu(
             if name in parameters:
                 node.input[position] = dequantized(name)
     writer.finish()
+    subtract_rows(model)
     return finished(model)
 
 
