@@ -86,7 +86,7 @@ class Acquisition:
             free.remove(match)
             hypothesis.frames |= 1
             hypothesis.t_hit_ns = t_ns
-            hypothesis.filter.correct(detections[match].box_xyxy)
+            hypothesis.filter.follow(detections[match].box_xyxy)
 
 
 def lies_at(seed: Box, box: Box) -> bool:

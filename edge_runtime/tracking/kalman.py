@@ -88,11 +88,15 @@ class BoxFilter:
     __slots__ = ("_axes", "_settings", "t_ns")
 
     def __init__(self, box_xyxy: Four, t_ns: int, settings: TrackSettings) -> None:
-        s = self._settings = settings
+        self._settings = settings
+        self.t_ns = t_ns
+        self._axes = self._start(box_xyxy)
+
+    def _start(self, box_xyxy: Four) -> tuple[_Axis, _Axis, _Axis, _Axis]:
+        s = self._settings
         cx, cy, log_w, log_h = parameters(box_xyxy)
         var_x, var_y, var_w, var_h = self._noise(log_w, log_h)
-        self.t_ns = t_ns
-        self._axes = (
+        return (
             _Axis(cx, var_x, s.centre_speed_per_s, s.centre_accel, _CENTRE, _FASTEST_CENTRE),
             _Axis(cy, var_y, s.centre_speed_per_s, s.centre_accel, _CENTRE, _FASTEST_CENTRE),
             _Axis(log_w, var_w, s.size_speed_log_per_s, s.size_accel, _LOG_SIZE, _FASTEST_SIZE),
@@ -108,8 +112,15 @@ class BoxFilter:
             axis.predict(dt)
         self.t_ns = t_ns
 
-    def correct(self, box_xyxy: Four) -> None:
-        """Take in a detection of the time last predicted to."""
+    def follow(self, box_xyxy: Four) -> None:
+        """Take in an accepted detection of the time last predicted to.
+
+        One beyond the Mahalanobis gate is the same thing seen anew (regions of the map merge and part): the
+        filter begins again there, rather than drag behind.
+        """
+        if self.distance(box_xyxy) > self._settings.gate_mahalanobis:
+            self._axes = self._start(box_xyxy)
+            return
         noise = self._noise(self._axes[2].x, self._axes[3].x)
         for axis, measured, variance in zip(self._axes, parameters(box_xyxy), noise, strict=True):
             axis.correct(measured, variance)

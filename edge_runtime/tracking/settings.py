@@ -22,7 +22,8 @@ class TrackSettings:
     Acquisition: `acquire_hits` of the last `acquire_window` frames hold a detection of at least `score_high`
     in the same place. A track goes on with a detection of at least `score_low` whose box overlaps the
     predicted one by `gate_iou`, or lies within `gate_mahalanobis` (squared distance of the four box
-    parameters, chi-square with 4 degrees of freedom: 18.47 keeps 99.9 % of what the filter expects).
+    parameters, chi-square with 4 degrees of freedom: 18.47 keeps 99.9 % of what the filter expects), or holds
+    a share `gate_covered` of the predicted box.
 
     Filter: `*_noise_*` are standard deviations of one detection, the centre's as a share of the box's side;
     `*_accel` root spectral densities of the acceleration driving the constant-velocity model, centre in
@@ -41,6 +42,7 @@ class TrackSettings:
     seed_for_ms: float = 5000.0  # how long an operator's seed comes first
     gate_iou: float = 0.3
     gate_mahalanobis: float = 18.47
+    gate_covered: float = 0.7
     centre_noise_share: float = 0.1
     size_noise_log: float = 0.15
     centre_accel: float = 1.0

@@ -141,7 +141,7 @@ class Tracker:
         track.predict(t_ns)
         accepted = best_match(track, detections, usable, self.settings)
         if accepted is not None:
-            track.correct(detections[accepted].box_xyxy)
+            track.follow(detections[accepted].box_xyxy)
             self._detected_ns = t_ns
             self._state = TRACKING
             self._acquisition.clear()
