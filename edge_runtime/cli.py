@@ -34,6 +34,10 @@ COMMANDS = {
     "calibration": ("calibration.commands.calibration:calibration", "Look into the calibration of a model."),
     "run": ("edge_runtime.commands.run:run", "Run a model on a camera, video or folder of images."),
     "doctor": ("edge_runtime.commands.doctor:doctor", "Say what this machine can do and what is missing."),
+    "calibrate-camera": (
+        "edge_runtime.commands.calibrate_camera:calibrate_camera",
+        "Measure a camera with a printed board.",
+    ),
     "synth": ("train.commands.synth:synth", "Render the synthetic tower photos and clips."),
 }
 

@@ -1,4 +1,4 @@
-"""Can a lens model be undone in the whole picture? Distortion fitted near the centre may fold over outside it."""
+"""Can a lens model be undone in the whole picture? One fitted near the centre may fold over outside it."""
 
 from __future__ import annotations
 
