@@ -82,7 +82,8 @@ def _common_options() -> list[click.Parameter]:
 def load_config(context: click.Context, path: Path) -> None:
     """Make the values of the TOML file `path` the defaults of `context`'s command.
 
-    Keys are flag names without the dashes (`max-frames` or `max_frames`), or argument names.
+    Keys are flag names without the dashes (`max-frames` or `max_frames`), or argument names. A table
+    stands for a repeatable flag of `name=value` pairs.
 
     Raises:
         UsageError: no such file, not TOML, or a key that is no flag of the command.
@@ -97,6 +98,8 @@ def load_config(context: click.Context, path: Path) -> None:
             raise UsageError(f"{path}: unknown key {key!r}; {hint}")
         parameter = parameters[name]
         repeatable = parameter.nargs != 1 or bool(getattr(parameter, "multiple", False))
+        if repeatable and isinstance(value, dict):
+            value = _as_pairs(path, key, value)
         if isinstance(value, dict) or (isinstance(value, list) and not repeatable):
             raise UsageError(f"{path}: {key!r} is a {_toml_type(value)}, expected one value")
         defaults[str(parameter.name)] = [value] if repeatable and not isinstance(value, list) else value
@@ -109,6 +112,14 @@ def _config_keys(parameter: click.Parameter) -> list[str]:
     if isinstance(parameter, click.Argument):
         return [str(parameter.name).replace("_", "-")]
     return [name[2:] for name in parameter.opts if name.startswith("--")]
+
+
+def _as_pairs(path: Path, key: str, table: dict[str, Any]) -> list[str]:
+    """`[track] lost_after_ms = 800` is `--track lost_after_ms=800`."""
+    for name, value in table.items():
+        if isinstance(value, dict | list):
+            raise UsageError(f"{path}: '{key}.{name}' is a {_toml_type(value)}, expected one value")
+    return [f"{name}={value}" for name, value in table.items()]
 
 
 def _toml_type(value: object) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import sys
@@ -16,23 +17,31 @@ from typing import TYPE_CHECKING
 from edge_runtime import records, summary
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import SinkError, UsageError
+from edge_runtime.flags import track_settings, with_flags
+from edge_runtime.live import RunContext
 from edge_runtime.modelfile import DEMO, sha256_of
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import open_sink
 from edge_runtime.sources import open_source
 from edge_runtime.sources.paced import Paced
 from edge_runtime.stopping import StopSignals
+from edge_runtime.systemd import Notifier
+from edge_runtime.tracking import Tracker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edge_runtime.backends.base import Backend
+    from edge_runtime.camera.model import CameraModel
     from edge_runtime.contract import ModelContract
-    from edge_runtime.pipeline import Outcome
+    from edge_runtime.outcome import Outcome
     from edge_runtime.sinks.base import Sink
     from edge_runtime.sources.base import Source
 
 log = logging.getLogger(__name__)
+
+STATS_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,14 @@ class RunSettings:
     summary_json: Path | None = None
     force: bool = False
     engine_dir: Path | None = None
+    track: tuple[str, ...] = ()
+    no_track: bool = False
+    camera: Path | None = None
+    landing_target: str | None = None
+    web_token: str | None = None
+    stall_ms: float | None = None
+    frozen_ms: float | None = None
+    stats_every: float | None = None
 
 
 def fly(settings: RunSettings) -> None:
@@ -65,18 +82,38 @@ def fly(settings: RunSettings) -> None:
     """
     if settings.summary_json is not None:
         summary.check_target(settings.summary_json, force=settings.force)
+    tracking = track_settings(settings.track)
+    camera = _camera(settings)
+    context = RunContext()
+    uris = with_flags(settings.sinks, landing_target=settings.landing_target, web_token=settings.web_token)
+    reopen = functools.partial(
+        open_backend,
+        _model(settings),
+        settings.device,
+        settings.threads,
+        settings.precision,
+        settings.engine_dir,
+    )
     with contextlib.ExitStack() as opened:
-        backend = open_backend(
-            _model(settings), settings.device, settings.threads, settings.precision, settings.engine_dir
-        )
+        backend = reopen()
         opened.callback(backend.close)
         contract = _contract(backend, settings)
         source = _open_source(settings)
         opened.callback(source.close)
-        sinks = _open_sinks(settings)
+        if camera is not None and source.size is not None:
+            camera.check_frame(source.size)
+        tracker = Tracker(tracking) if _follows(source, settings) else None
+        sinks = _open_sinks(uris, settings.force, context)
         for sink in sinks:
             opened.callback(sink.close)
-        header = _header(backend, contract, source, settings)
+        header = records.header(
+            contract,
+            source,
+            model={"name": backend.path.name, "sha256": sha256_of(backend.path), "backend": backend.name},
+            max_age_ms=settings.max_age_ms,
+            camera=camera,
+            tracking=None if tracker is None else dataclasses.asdict(tracking),
+        )
         pipeline = Pipeline(
             source,
             backend,
@@ -85,6 +122,14 @@ def fly(settings: RunSettings) -> None:
             header=header,
             max_age_ms=settings.max_age_ms,
             max_frames=settings.max_frames,
+            tracker=tracker,
+            camera=camera,
+            context=context,
+            reopen=reopen,
+            stall_ms=settings.stall_ms,
+            frozen_ms=settings.frozen_ms,
+            stats_every_s=_stats_every_s(source, settings),
+            notifier=Notifier.from_environment(os.environ),
         )
         opened.pop_all()  # from here on the pipeline closes them
     _announce(header)
@@ -118,25 +163,35 @@ def _open_source(settings: RunSettings) -> Source:
     return source
 
 
-def _open_sinks(settings: RunSettings) -> list[Sink]:
+def _camera(settings: RunSettings) -> CameraModel | None:
+    if settings.camera is None:
+        return None
+    from edge_runtime.camera.model import load_camera
+
+    return load_camera(settings.camera)
+
+
+def _follows(source: Source, settings: RunSettings) -> bool:
+    """Frames of a video or camera follow one another, photos do not."""
+    return not settings.no_track and (source.live or source.fps is not None)
+
+
+def _stats_every_s(source: Source, settings: RunSettings) -> float | None:
+    """What was asked for, 0 is never; a minute for cameras, never for files."""
+    if settings.stats_every is not None:
+        return settings.stats_every or None
+    return STATS_EVERY_S if source.live else None
+
+
+def _open_sinks(uris: Sequence[str], force: bool, context: RunContext) -> list[Sink]:
     """All sinks or none: those already open are closed again, which removes what they created."""
-    twice = next((uri for uri in settings.sinks if settings.sinks.count(uri) > 1), None)
-    if twice is not None:
-        raise UsageError(f"sink {twice} is given twice")
     with contextlib.ExitStack() as opened:
         sinks = []
-        for uri in settings.sinks:
-            sinks.append(open_sink(uri, force=settings.force))
+        for uri in uris:
+            sinks.append(open_sink(uri, force=force, context=context))
             opened.callback(sinks[-1].close)
         opened.pop_all()
     return sinks
-
-
-def _header(
-    backend: Backend, contract: ModelContract, source: Source, settings: RunSettings
-) -> records.Record:
-    model = {"name": backend.path.name, "sha256": sha256_of(backend.path), "backend": backend.name}
-    return records.header(contract, source, model=model, max_age_ms=settings.max_age_ms)
 
 
 def _announce(header: records.Record) -> None:

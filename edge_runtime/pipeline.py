@@ -1,6 +1,7 @@
 """The running system: one thread per job, bounded hand-overs between them, a clean end whatever happens.
 
-capture ──mailbox──▶ inference (resize, network, boxes, record) ──mailbox──▶ one thread per sink
+capture ──mailbox──▶ inference (`Perception`) ──mailbox──▶ one thread per sink
+             └──────── watchdog ────────┘
 
 A live source keeps only its newest frame and a slow sink loses its oldest result; every loss is counted.
 A file loses nothing: capture and inference wait. Capture decodes a frame only when there is room for it,
@@ -13,60 +14,42 @@ import logging
 import math
 import threading
 import time
-from dataclasses import dataclass
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.boxes import Decision, decode_map
+from edge_runtime.engineguard import EngineGuard
 from edge_runtime.errors import DipsEdgeError
+from edge_runtime.live import RunContext
 from edge_runtime.mailbox import Mailbox
-from edge_runtime.preprocess import resize_frame
-from edge_runtime.records import MAX_AGE_MS, RecordBuilder, StageTimes
-from edge_runtime.sinks.base import Result
+from edge_runtime.outcome import Outcome
+from edge_runtime.perception import STAGES, Perception
+from edge_runtime.records import MAX_AGE_MS, RecordBuilder
 from edge_runtime.sinks.worker import SinkWorker
 from edge_runtime.stats import Stages
+from edge_runtime.summary import live_line
+from edge_runtime.systemd import Notifier
+from edge_runtime.untracked import Untracked
+from edge_runtime.vitals import Vitals
+from edge_runtime.watchdog import Watchdog, stall_ms_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_runtime.backends.base import Backend
+    from edge_runtime.camera.model import CameraModel
     from edge_runtime.contract import ModelContract
     from edge_runtime.frames import Frame
+    from edge_runtime.perception import Follows
     from edge_runtime.records import Record
-    from edge_runtime.sinks.base import Sink
+    from edge_runtime.sinks.base import Result, Sink
     from edge_runtime.sources.base import Source
 
 log = logging.getLogger(__name__)
 
 DRAIN_S = 1.0  # after a stop, how long results under way may take to reach their sinks
 CLOSE_S = 5.0  # after that, how long the sinks may take to end their files
+UNBLOCK_S = 0.3  # after a stop, how long a source may still wait for its frame
 _POLL_S = 0.05
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished run has to tell.
-
-    `error`: what ended it early. `stuck`: threads that would not end; their process must be left hard.
-    `sinks`: `SinkWorker.summary` of each. `stages`: `Stages.summary`, durations in ms.
-    """
-
-    frames: int
-    seconds: float
-    detections: int
-    valid: int
-    dropped: int
-    skipped: int
-    stages: dict[str, dict[str, Any]]
-    sinks: list[dict[str, Any]]
-    reader_gone: bool
-    error: DipsEdgeError | None
-    stuck: tuple[str, ...]
-
-    @property
-    def fps(self) -> float | None:
-        """Frames per second from the start of capture to the last record."""
-        return self.frames / self.seconds if self.frames else None
 
 
 class Pipeline:
@@ -82,25 +65,74 @@ class Pipeline:
         header: Record,
         max_age_ms: float = MAX_AGE_MS,
         max_frames: int | None = None,
+        tracker: Follows | None = None,
+        camera: CameraModel | None = None,
+        context: RunContext | None = None,
+        reopen: Callable[[], Backend] | None = None,
+        stall_ms: float | None = None,
+        frozen_ms: float | None = None,
+        stats_every_s: float | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
-        """`contract`: the backend's, with the thresholds in force; `header`: `records.header` of the run."""
+        """`contract`: the backend's, with the thresholds in force; `header`: `records.header` of the run.
+
+        Args:
+            tracker: None judges every frame by itself.
+            camera: gives bearings.
+            context: what the sinks were opened with.
+            reopen: opens the same model again when the engine broke; None ends the run then.
+            stall_ms: live, longest time without a frame or result; None is `stall_ms_for` of the source.
+            frozen_ms: live, longest time with the very same picture; None is `stall_ms`, 0 does not look.
+            stats_every_s: a log line that often.
+            notifier: of the service manager.
+        """
+        live = source.live
         self._source = source
-        self._backend = backend
-        self._contract = contract
-        self._builder = RecordBuilder(contract, max_age_ms=max_age_ms)
+        self._context = context or RunContext()
+        self._context.stats = self.live_stats
         self._max_frames = math.inf if max_frames is None else max_frames
-        self._frames: Mailbox[Frame] = Mailbox(1, lossless=not source.live)
-        self._workers = [SinkWorker(sink, header, lossless=not source.live) for sink in sinks]
-        self._stages = Stages("capture", "wait", "pre", "infer", "post", "record", "age")
+        self._frames: Mailbox[Frame] = Mailbox(1, lossless=not live)
+        self._workers = [SinkWorker(sink, header, lossless=not live) for sink in sinks]
+        self._stages = Stages(*STAGES)
+        self._engine = EngineGuard(backend, reopen, endless=live)
+        self._vitals = Vitals(
+            frames=lambda: self._processed,
+            stages=[*self._stages, *(worker.write_times for worker in self._workers)],
+            line=lambda: live_line(self.live_stats()),
+            every_s=stats_every_s,
+            notifier=notifier or Notifier(),
+        )
+        stall_ms = stall_ms or stall_ms_for(source.fps)
+        self._watchdog = Watchdog(
+            self._context.health,
+            stall_ms=stall_ms if live else None,
+            every_poll=self._vitals.poll,
+            engine_down_s=self._engine.down_s,
+        )
+        self._perception = Perception(
+            self._engine,
+            tracker or Untracked(),
+            RecordBuilder(contract, max_age_ms=max_age_ms, camera=camera),
+            contract=contract,
+            context=self._context,
+            watchdog=self._watchdog,
+            stages=self._stages,
+            file_fps=None if live else source.fps,
+            frozen_ms=(stall_ms if frozen_ms is None else frozen_ms or None) if live else None,
+        )
         self._stopping = threading.Event()
         self._error: DipsEdgeError | None = None
         self._started_ns = self._ended_ns = 0
-        self._processed = self._detections = self._valid = self._dropped_by_sinks = 0
+        self._processed = self._detections = self._valid = 0
+        self._dropped_by_sinks = self._reconnects = 0
         self._threads = [
             threading.Thread(target=self._guard, args=(self._capture,), name="capture", daemon=True),
             threading.Thread(target=self._guard, args=(self._infer,), name="inference", daemon=True),
             *(worker.thread for worker in self._workers),
         ]
+        self._watching = threading.Thread(
+            target=self._guard, args=(self._watchdog.watch,), name="watchdog", daemon=True
+        )
 
     def run(self, stop_wanted: Callable[[], bool] = lambda: False) -> Outcome:
         """Run until the source ends, `max_frames` are done, something breaks, or `stop_wanted()` is true.
@@ -108,7 +140,8 @@ class Pipeline:
         Never raises for what goes wrong in a thread: that is `Outcome.error` and each sink's `failure`.
         """
         self._started_ns = self._ended_ns = monotonic_ns()
-        for thread in self._threads:
+        self._vitals.start(self._started_ns)
+        for thread in (*self._threads, self._watching):
             thread.start()
         deadline_s = math.inf
         while any(thread.is_alive() for thread in self._threads):
@@ -117,9 +150,56 @@ class Pipeline:
                 self._stop()
                 deadline_s = time.monotonic() + DRAIN_S
             late_s = time.monotonic() - deadline_s
+            if late_s > UNBLOCK_S - DRAIN_S and self._source.live and self._threads[0].is_alive():
+                self._source.close()
             if late_s > 0 and self._give_up(late_s):
                 break
+        self._watchdog.end()
+        self._watching.join(_POLL_S * 10)
+        self._vitals.end()
         return self._outcome()
+
+    def live_stats(self) -> dict[str, Any]:
+        """Figures of this moment, ready for JSON; any thread may ask, some milliseconds of work.
+
+        Keys: `t_mono_ns`; `uptime_s`; `frames`, `found`, `valid` records so far; `fps` over ten seconds or
+        null; `state` of the newest record; `healthy`, `reason` (null when healthy), `faults`;
+        `source` {`name`, `live`, `connected`, `reconnects`, `unreadable`}; `engine` {`failures`, `reloads`};
+        `dropped` {`frames`: between capture and inference, and each sink's name: results it was too slow
+        for}; `stages` {name: {`recent`, `total`}}, both {`count`, `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms`,
+        `max_ms`}, numbers null without any; recent is the newest 10 to 20 s; names are capture, wait (capture
+        to inference), pre, infer, post (boxes and track), record, age (capture to record), and each sink's
+        name; `sinks` [{`name`, `written`, `dropped`, `failure`: null or why it was given up}];
+        `transitions` [{`t_mono_ns`, `from`, `to`, `tid`, `reason`}], oldest first, the newest 20.
+        """
+        now_ns, fps, health, source = monotonic_ns(), self._vitals.fps(), self._context.health, self._source
+        sinks = [worker.summary() for worker in self._workers]
+        stages = self._stages.live()
+        stages.update((worker.name, worker.write_times.live()) for worker in self._workers)
+        return {
+            "t_mono_ns": now_ns,
+            "uptime_s": round((now_ns - self._started_ns) / 1e9, 3) if self._started_ns else 0.0,
+            "frames": self._processed,
+            "found": self._detections,
+            "valid": self._valid,
+            "fps": None if fps is None else round(fps, 2),
+            "state": self._perception.state,
+            "healthy": health.healthy(),
+            "reason": health.reason,
+            "faults": health.faults,
+            "source": {
+                "name": source.name,
+                "live": source.live,
+                "connected": source.connected,
+                "reconnects": source.reconnects,
+                "unreadable": source.skipped,
+            },
+            "engine": {"failures": self._engine.failures, "reloads": self._engine.reloads},
+            "dropped": {"frames": self._frames.dropped, **{sink["name"]: sink["dropped"] for sink in sinks}},
+            "stages": stages,
+            "sinks": sinks,
+            "transitions": list(self._perception.transitions),
+        }
 
     def _stop(self) -> None:
         """No new frames: capture ends after the one it decodes, the rest of the chain when it is empty."""
@@ -151,7 +231,9 @@ class Pipeline:
                 frame = next(frames, None)
                 if frame is None:
                     break
-                self._stages["capture"].add(monotonic_ns() - started_ns)
+                now_ns = monotonic_ns()
+                self._stages["capture"].add(now_ns - started_ns)
+                self._watchdog.frame(now_ns)
                 self._frames.put(frame)
         finally:
             self._frames.close()
@@ -161,58 +243,44 @@ class Pipeline:
         try:
             expected = 0
             for frame in self._frames:
-                self._process(frame, lost=frame.index - expected)
+                self._watchdog.began(monotonic_ns())
+                result = self._perception.see(frame, self._flags(lost=frame.index - expected))
+                self._watchdog.done(monotonic_ns())
                 expected = frame.index + 1
+                self._hand_over(result)
                 if self._processed >= self._max_frames or all(worker.failure for worker in self._workers):
                     break
         finally:
             self._frames.close()
             for worker in self._workers:
                 worker.finish()
-            self._backend.close()
+            self._perception.close()
 
-    def _process(self, frame: Frame, lost: int) -> None:
-        contract, stages = self._contract, self._stages
-        taken_ns = monotonic_ns()
-        image = resize_frame(frame.image_bgr_u8, contract.input_height, contract.input_width)
-        preprocessed_ns = monotonic_ns()
-        maps, class_probs = self._backend.infer(image[None])
-        inferred_ns = monotonic_ns()
-        decision = decode_map(maps[0], contract.decision_threshold, contract.presence_threshold)
-        if not math.isfinite(decision.presence):
-            decision = Decision(False, decision.presence, ())
-        decoded_ns = monotonic_ns()
-        times = StageTimes(taken_ns, preprocessed_ns, inferred_ns, decoded_ns)
-        record = self._builder.build(frame, decision, class_probs[0], times, self._flags(decision, lost))
-        result = Result(frame, maps[0], record)
+    def _hand_over(self, result: Result) -> None:
         for worker in self._workers:
             worker.put(result)
-        emitted_ns: int = record["t_emit_mono_ns"]
-        stages["wait"].add(taken_ns - frame.t_capture_ns)
-        stages["pre"].add(preprocessed_ns - taken_ns)
-        stages["infer"].add(inferred_ns - preprocessed_ns)
-        stages["post"].add(decoded_ns - inferred_ns)
-        stages["record"].add(emitted_ns - decoded_ns)
-        stages["age"].add(emitted_ns - frame.t_capture_ns)
-        self._ended_ns = emitted_ns
+        record = result.record
+        self._ended_ns = record["t_emit_mono_ns"]
         self._processed += 1
         self._detections += record["box_src"] == "det"
         self._valid += record["valid"]
 
-    def _flags(self, decision: Decision, lost: int) -> tuple[str, ...]:
+    def _flags(self, lost: int) -> tuple[str, ...]:
+        """What happened between the record before and this one."""
         dropped_by_sinks = sum(worker.dropped for worker in self._workers)
+        reconnects = self._source.reconnects
         found = {
             "dropped": lost > 0,
             "sink_dropped": dropped_by_sinks > self._dropped_by_sinks,
-            "bad_map": not math.isfinite(decision.presence),
+            "reconnected": reconnects > self._reconnects,
         }
-        self._dropped_by_sinks = dropped_by_sinks
+        self._dropped_by_sinks, self._reconnects = dropped_by_sinks, reconnects
         return tuple(flag for flag, is_set in found.items() if is_set)
 
     def _outcome(self) -> Outcome:
         stages = self._stages.summary()
         for worker in self._workers:
-            stages[worker.name] = worker.write_times.summary()
+            stages[worker.name] = worker.write_times.total.summary()
         return Outcome(
             frames=self._processed,
             seconds=(self._ended_ns - self._started_ns) / 1e9,
@@ -225,6 +293,9 @@ class Pipeline:
             reader_gone=any(worker.reader_gone for worker in self._workers),
             error=self._error,
             stuck=tuple(thread.name for thread in self._threads if thread.is_alive()),
+            faults=self._context.health.faults,
+            reconnects=self._reconnects,
+            reloads=self._engine.reloads,
         )
 
 

@@ -1,6 +1,6 @@
 """The product's public interface: one JSON object per captured frame, also when nothing is found.
 
-Frame + Decision + stage times ──RecordBuilder──▶ dict ──encode──▶ one line
+Frame + detections + TrackUpdate + stage times ──RecordBuilder──▶ dict ──encode──▶ one line
 
 Schema version 1: `record.schema.json` beside this file; every field is described in this room's README.
 Invariants: `valid` means state TRACKING, a detected box, and an age of at most the header's `max_age_ms`;
@@ -20,19 +20,31 @@ from edge_runtime import __version__
 from edge_runtime.clock import UtcClock, boot_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_runtime.boxes import Candidate, Decision
+    from edge_runtime.camera.model import CameraModel
     from edge_runtime.contract import ModelContract
     from edge_runtime.frames import Frame
     from edge_runtime.sources.base import Source
+    from edge_runtime.tracking import Detection, TrackUpdate
 
 Record = dict[str, Any]
 
 VERSION = 1
 MAX_AGE_MS = 150.0  # older results are no longer `valid`: design default of the guidance contract
 
+_NO_BEARING: Record = {
+    "bearing": None,
+    "cov": None,
+    "los": None,
+    "range_m": None,
+    "range_src": None,
+    "range_std_m": None,
+    "cam": {"id": None, "calib": None, "att_q": None},
+}
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
 
 
@@ -52,13 +64,20 @@ def encode(record: Record) -> bytes:
 
 
 def header(
-    contract: ModelContract, source: Source, *, model: Record, max_age_ms: float = MAX_AGE_MS
+    contract: ModelContract,
+    source: Source,
+    *,
+    model: Record,
+    max_age_ms: float = MAX_AGE_MS,
+    camera: CameraModel | None = None,
+    tracking: Record | None = None,
 ) -> Record:
     """The first line of every stream of records: what the lines after it cannot repeat.
 
     Args:
         contract: of the model, with the thresholds in force.
         model: what tells the model file apart: `name`, `sha256`, `backend`.
+        tracking: settings of the tracker; None where frames are judged one by one.
     """
     now_ns = time.monotonic_ns()
     return {
@@ -86,27 +105,34 @@ def header(
             "fps": source.fps,
             "size": None if source.size is None else list(source.size),
         },
-        "calib": None,
-        "mount": None,
+        "tracking": tracking,
+        **({"calib": None, "mount": None} if camera is None else camera.header_fields()),
     }
 
 
 class RecordBuilder:
     """Builds the records of one run; owned by the inference thread."""
 
-    def __init__(self, contract: ModelContract, *, max_age_ms: float = MAX_AGE_MS) -> None:
+    def __init__(
+        self, contract: ModelContract, *, max_age_ms: float = MAX_AGE_MS, camera: CameraModel | None = None
+    ) -> None:
+        """`camera`: gives bearings; None leaves them null."""
         self._names = contract.classes
         objects = [i for i, name in enumerate(contract.classes) if name != contract.negative_class]
         self._objects = objects or [0]
         self._max_age_ms = max_age_ms
+        self._camera = camera
+        self._no_bearing = _NO_BEARING if camera is None else {**_NO_BEARING, "cam": camera.cam_record()}
         self._utc = UtcClock()
         self._seq = 0
-        self._last_detection_ns: int | None = None
+        self._class_name: str | None = None  # of the newest detection
 
     def build(
         self,
         frame: Frame,
-        decision: Decision,
+        presence: float,
+        detections: Sequence[Detection],
+        update: TrackUpdate,
         class_probs: NDArray[np.float32],
         times: StageTimes,
         flags: tuple[str, ...] = (),
@@ -114,21 +140,28 @@ class RecordBuilder:
         """The record of one frame, emitted now.
 
         Args:
-            decision: what the map says; its first candidate becomes the record's box.
+            presence: `Decision.presence` of its map; NaN where there is none.
+            detections: of this frame; the one that `update` accepted is the record's, the rest are `others`.
+            update: what the tracker makes of them.
             class_probs: (K,) float32, softmax over the contract's classes.
             flags: what the pipeline has to say, e.g. `("dropped",)`; flags of the box are added here.
         """
-        found = decision.candidates[0] if decision.present else None
         captured_ns = frame.t_capture_ns
-        if found is not None:
-            self._last_detection_ns = captured_ns
-            if _touches_border(found):
-                flags = (*flags, "truncated")
+        detected = update.box_src == "det"
+        if detected:
+            self._class_name = self._likeliest(class_probs)
+        box = None if update.box_xyxy is None else _box(update.box_xyxy)
+        seen = box if update.accepted is None else detections[update.accepted].box_xyxy
+        if box is not None and (_touches_border(box) or _touches_border(seen or box)):
+            flags = (*flags, "truncated")
         height, width = frame.image_bgr_u8.shape[:2]
         place: Record = {"idx": frame.index, "w": width, "h": height}
         if frame.name is not None:
             place["name"] = frame.name
-        emitted_ns = time.monotonic_ns()
+        geometry, geometry_flags = self._geometry(update, width, height)
+        others = [_other(found) for i, found in enumerate(detections) if i != update.accepted]
+        probs = [_finite(p) for p in class_probs.tolist()]
+        emitted_ns = max(time.monotonic_ns(), captured_ns)
         age_ms = _ms(emitted_ns - captured_ns)
         self._seq += 1
         return {
@@ -141,36 +174,43 @@ class RecordBuilder:
             "t_emit_mono_ns": emitted_ns,
             "age_ms": age_ms,
             "lat_ms": _latencies(captured_ns, times, age_ms),
-            "state": "SEARCHING" if found is None else "TRACKING",
-            "valid": found is not None and age_ms <= self._max_age_ms,
-            "tid": None,
-            "since_det_ms": self._since_detection_ms(captured_ns),
-            "cls": None if found is None else self._class_name(class_probs),
-            "score": None if found is None else round(found.score, 4),
-            "box": None if found is None else _box(found),
-            "box_src": None if found is None else "det",
-            "bearing": None,
-            "cov": None,
-            "los": None,
-            "range_m": None,
-            "cam": {"id": None, "calib": None, "att_q": None},
-            "flags": list(flags),
-            "presence": _finite(decision.presence),
-            "class_probs": [_finite(p) for p in class_probs.tolist()],
-            "others": [{"box": _box(c), "score": round(c.score, 4)} for c in decision.candidates[1:]],
+            "state": update.state,
+            "valid": detected and update.state == "TRACKING" and age_ms <= self._max_age_ms,
+            "tid": update.tid,
+            "since_det_ms": None if update.since_det_ms is None else round(update.since_det_ms, 3),
+            "cls": None if box is None else self._class_name,
+            "score": round(update.score, 4) if detected and update.score is not None else None,
+            "box": box,
+            "box_src": update.box_src,
+            **geometry,
+            "flags": [*flags, *geometry_flags],
+            "presence": _finite(presence),
+            "class_probs": probs,
+            "others": others,
         }
 
-    def _since_detection_ms(self, captured_ns: int) -> float | None:
-        return None if self._last_detection_ns is None else _ms(captured_ns - self._last_detection_ns)
+    def _geometry(self, update: TrackUpdate, width: int, height: int) -> tuple[Record, tuple[str, ...]]:
+        """Bearing fields of the record, and flags that say why there are none."""
+        camera = self._camera
+        if camera is None:
+            return _NO_BEARING, ()
+        if not camera.fits((width, height)):
+            return _NO_BEARING, ("calib_mismatch",)
+        if update.box_xyxy is None:
+            return self._no_bearing, ()
+        bearing = camera.bearing(update.box_xyxy, (width, height), update.box_std, self._class_name)
+        if bearing is None:
+            return self._no_bearing, ()
+        return {**self._no_bearing, **bearing.to_record()}, ()
 
-    def _class_name(self, class_probs: NDArray[np.float32]) -> str:
+    def _likeliest(self, class_probs: NDArray[np.float32]) -> str:
         """The likeliest class other than the negative one: the map has already said that one is there."""
         return self._names[max(self._objects, key=lambda i: class_probs[i])]
 
 
 def _latencies(captured_ns: int, times: StageTimes, age_ms: float) -> dict[str, float]:
     return {
-        "cap": _ms(times.taken - captured_ns),
+        "cap": _ms(max(0, times.taken - captured_ns)),
         "pre": _ms(times.preprocessed - times.taken),
         "infer": _ms(times.inferred - times.preprocessed),
         "post": _ms(times.decoded - times.inferred),
@@ -178,13 +218,17 @@ def _latencies(captured_ns: int, times: StageTimes, age_ms: float) -> dict[str, 
     }
 
 
-def _touches_border(found: Candidate) -> bool:
-    x0, y0, x1, y1 = found.box_xyxy
+def _touches_border(box_xyxy: Sequence[float]) -> bool:
+    x0, y0, x1, y1 = box_xyxy
     return x0 <= 0.0 or y0 <= 0.0 or x1 >= 1.0 or y1 >= 1.0
 
 
-def _box(found: Candidate) -> list[float]:
-    return [round(v, 6) for v in found.box_xyxy]
+def _box(box_xyxy: Sequence[float]) -> list[float]:
+    return [round(v, 6) for v in box_xyxy]
+
+
+def _other(found: Detection) -> Record:
+    return {"box": _box(found.box_xyxy), "score": round(found.score, 4)}
 
 
 def _ms(duration_ns: int) -> float:

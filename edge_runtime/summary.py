@@ -12,7 +12,7 @@ from edge_runtime.stats import format_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_runtime.pipeline import Outcome
+    from edge_runtime.outcome import Outcome
     from edge_runtime.records import Record
 
 
@@ -26,10 +26,34 @@ def as_text(source: str, outcome: Outcome) -> str:
         f"found in {outcome.detections} ({share:.0f} %), {outcome.valid} valid",
         f"{outcome.dropped} dropped",
     ]
+    for count, what in (
+        (outcome.faults, "fault(s)"),
+        (outcome.reconnects, "reconnect(s)"),
+        (outcome.reloads, "reload(s) of the engine"),
+    ):
+        if count:
+            totals.append(f"{count} {what}")
     if outcome.skipped:
         totals.append(f"{outcome.skipped} unreadable")
     lost = [f"{sink['name']} lost {sink['dropped']}" for sink in outcome.sinks if sink["dropped"]]
     return "; ".join(totals + lost) + "\n" + format_table(outcome.stages)
+
+
+def live_line(stats: dict[str, Any]) -> str:
+    """`Pipeline.live_stats` as a line: rate, state, what was lost, recent p50/p95/p99 of each stage in ms."""
+    fps = "-" if stats["fps"] is None else f"{stats['fps']:.1f}"
+    state = stats["state"] if stats["healthy"] else f"FAULT ({stats['reason']})"
+    dropped = ", ".join(f"{name} {count}" for name, count in stats["dropped"].items() if count) or "none"
+    stages = []
+    for name, both in stats["stages"].items():
+        cells = [both["recent"][f"{p}_ms"] for p in ("p50", "p95", "p99")]
+        stages.append(name + " " + "/".join("-" if cell is None else f"{cell:.1f}" for cell in cells))
+    source, engine = stats["source"], stats["engine"]
+    return (
+        f"{fps} fps, {state}, {stats['frames']} frames, {stats['valid']} valid; dropped: {dropped}; "
+        f"reconnects {source['reconnects']}, reloads {engine['reloads']}, faults {stats['faults']}; "
+        f"p50/p95/p99 ms: {', '.join(stages)}"
+    )
 
 
 def as_dict(header: Record, outcome: Outcome) -> dict[str, Any]:
@@ -45,6 +69,9 @@ def as_dict(header: Record, outcome: Outcome) -> dict[str, Any]:
         "valid": outcome.valid,
         "dropped": outcome.dropped,
         "unreadable": outcome.skipped,
+        "faults": outcome.faults,
+        "reconnects": outcome.reconnects,
+        "reloads": outcome.reloads,
         "stages": outcome.stages,
         "sinks": outcome.sinks,
         "error": None if outcome.error is None else str(outcome.error),

@@ -15,7 +15,11 @@ POSITIVE = click.IntRange(1)
 
 @cliutil.command("run")
 @click.option(
-    "-s", "--source", required=True, help="demo, /dev/video0, a video, an image, a folder or a glob."
+    "-s",
+    "--source",
+    required=True,
+    help="demo, /dev/video0, csi://0, rtsp://..., http://..., udp://..., gst:..., a video, an image, "
+    "a folder or a glob.",
 )
 @click.option("-m", "--model", help="Model file, directory of them, or demo.  [default: demo with demo]")
 @click.option("--precision", help="Which file of a model directory.  [default: fp32; fp16 on a GPU]")
@@ -24,7 +28,8 @@ POSITIVE = click.IntRange(1)
     "sinks",
     multiple=True,
     default=["jsonl:-"],
-    help="Where results go, repeatable: jsonl:- (stdout), jsonl:PATH, video:PATH.mp4.",
+    help="Where results go, repeatable: jsonl:- (stdout), jsonl:PATH, video:PATH.mp4, udp://HOST:PORT, "
+    "mavlink:udpout:HOST:PORT, mavlink:/dev/ttyTHS1:921600, web://127.0.0.1:8080, ros2:TOPIC.",
 )
 @click.option("--device", type=click.Choice(DEVICES), default="auto", help="What runs the network.")
 @click.option(
@@ -36,6 +41,36 @@ POSITIVE = click.IntRange(1)
 @click.option("--presence", type=FRACTION, help="Least presence to say it is there.  [default: the model's]")
 @click.option(
     "--max-age-ms", type=click.FloatRange(1.0), default=150.0, help="A result older than this is not valid."
+)
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the tracker, repeatable, such as lost_after_ms=800; or a [track] table.",
+)
+@click.option("--no-track", is_flag=True, help="Judge every frame by itself, as photos always are.")
+@click.option("--camera", type=cliutil.PATH, help="Camera file (TOML) for bearings; see calibrate-camera.")
+@click.option(
+    "--landing-target",
+    type=click.Choice(["ardupilot", "px4"]),
+    help="Send LANDING_TARGET over the mavlink: sinks, for this autopilot.",
+)
+@click.option("--web-token", help="Who may see the web: page; needed for addresses other than loopback.")
+@click.option(
+    "--stall-ms",
+    type=click.FloatRange(1.0),
+    help="Live: FAULT after so long without frame or result.  [default: 3 frame periods, at least 200]",
+)
+@click.option(
+    "--frozen-ms",
+    type=click.FloatRange(0.0),
+    help="Live: FAULT after so long with the very same picture, 0 never.  [default: as --stall-ms]",
+)
+@click.option(
+    "--stats-every",
+    type=click.FloatRange(0.0),
+    metavar="SECONDS",
+    help="Log live figures this often, 0 never.  [default: 60 live, never for files]",
 )
 @click.option("--realtime", is_flag=True, help="Play a video at its own rate; late frames are lost.")
 @click.option("--summary-json", type=cliutil.PATH, help="Write the closing summary to this file, too.")

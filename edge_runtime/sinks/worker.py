@@ -11,7 +11,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.mailbox import Mailbox
-from edge_runtime.stats import Histogram
+from edge_runtime.stats import Stage
 
 if TYPE_CHECKING:
     from edge_runtime.records import Record
@@ -32,7 +32,7 @@ class SinkWorker:
         self.failure: str | None = None
         self.reader_gone = False
         self.written = 0
-        self.write_times = Histogram()
+        self.write_times = Stage()
         self._sink = sink
         self._header = header
         self._results: Mailbox[Result] = Mailbox(sink.capacity, lossless=lossless)
@@ -52,7 +52,7 @@ class SinkWorker:
         self._results.close(discard=discard)
 
     def summary(self) -> dict[str, Any]:
-        """For the end of the run; call after the thread has ended."""
+        """What it has done so far."""
         return {"name": self.name, "written": self.written, "dropped": self.dropped, "failure": self.failure}
 
     def _run(self) -> None:

@@ -27,6 +27,8 @@ class FakeSource:
     fps: float | None = 25.0
     size: tuple[int, int] | None = (128, 96)
     skipped = 0
+    reconnects = 0
+    connected = True
 
     def __init__(
         self,
@@ -46,7 +48,9 @@ class FakeSource:
         for index in range(self._count):
             time.sleep(self._period_s)
             self.delivered += 1
-            yield Frame(square_frame(), index, time.monotonic_ns())
+            image = square_frame()
+            image[-1, -1] = index % 251  # no two frames of a camera are the same
+            yield Frame(image, index, time.monotonic_ns())
         if self._hangs:
             threading.Event().wait()
         if self._error is not None:

@@ -11,6 +11,8 @@ from edge_runtime.boxes import decode_map
 from edge_runtime.frames import Frame
 from edge_runtime.records import RecordBuilder, StageTimes
 from edge_runtime.sinks import Result
+from edge_runtime.tracking import Detection
+from edge_runtime.untracked import Untracked
 from tests.edge_runtime.conftest import CONTRACT, square_frame
 
 HEADER: dict[str, Any] = {"v": 1, "type": "header", "source": {"fps": 20.0}}
@@ -24,5 +26,8 @@ def result(index: int = 0, image: np.ndarray | None = None, *, empty: bool = Fal
     taken = time.monotonic_ns()
     decision = decode_map(score_map, CONTRACT.decision_threshold, CONTRACT.presence_threshold)
     times = StageTimes(taken, taken, taken, taken)
-    record = RecordBuilder(CONTRACT).build(frame, decision, np.array([0.1, 0.9], np.float32), times)
+    detections = [Detection(found.box_xyxy, found.score) for found in decision.candidates]
+    update = Untracked().update(frame.t_capture_ns, detections)
+    probs = np.array([0.1, 0.9], np.float32)
+    record = RecordBuilder(CONTRACT).build(frame, decision.presence, detections, update, probs, times)
     return Result(frame, score_map, record)

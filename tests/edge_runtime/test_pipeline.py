@@ -9,13 +9,15 @@ import pytest
 
 from edge_runtime import pipeline
 from edge_runtime.errors import DipsEdgeError, SinkError, SourceError
-from edge_runtime.pipeline import Outcome, Pipeline
+from edge_runtime.pipeline import Pipeline
 from tests.edge_runtime.conftest import CONTRACT
 from tests.edge_runtime.fakes import FakeBackend, FakeSink, FakeSource
 from tests.edge_runtime.record_rules import problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from edge_runtime.outcome import Outcome
 
 HEADER = {"v": 1, "type": "header"}
 
@@ -65,9 +67,9 @@ def test_a_slow_sink_holds_a_file_back_instead_of_losing_records():
 
 def test_the_age_of_a_file_frame_is_not_that_of_a_queue():
     sink = FakeSink()
-    fly(FakeSource(15), FakeBackend(seconds=0.03), sink)
+    fly(FakeSource(8), FakeBackend(seconds=0.1), sink)
     ages_ms = sorted(record["age_ms"] for record in sink.records)
-    assert 30 <= ages_ms[len(ages_ms) // 2] < 75  # its own inference and what was left of the one before
+    assert 100 <= ages_ms[len(ages_ms) // 2] < 260  # its own inference and what was left of the one before
 
 
 def test_a_live_source_keeps_the_newest_frame_and_flags_the_gap():
@@ -127,8 +129,8 @@ def test_a_stop_does_not_wait_for_what_a_slow_sink_has_not_written():
 
 def test_a_camera_that_hangs_does_not_keep_a_run_from_stopping():
     sink = FakeSink()
-    stop_at = time.monotonic() + 0.2
-    source = FakeSource(3, live=True, period_s=0.01, hangs=True)
+    stop_at = time.monotonic() + 0.4
+    source = FakeSource(3, live=True, period_s=0.05, hangs=True)
     outcome = fly(source, FakeBackend(), sink, stop_wanted=lambda: time.monotonic() > stop_at)
     assert time.monotonic() - stop_at < 2.0
     assert outcome.stuck == ("capture",)

@@ -51,18 +51,23 @@ def test_a_video_gives_one_record_per_frame_a_video_and_a_summary(tmp_path, mode
     assert done.returncode == 0, done.stderr
     header, records = check_stream(done.stdout.splitlines())
     assert [record["frame"]["idx"] for record in records] == list(range(30))
-    states = ["SEARCHING" if 10 <= i < 15 else "TRACKING" for i in range(30)]
-    assert [record["state"] for record in records] == states
+    states = ["SEARCHING"] * 2 + ["TRACKING"] * 10 + ["COASTING"] * 3 + ["TRACKING"] * 15
+    assert [
+        record["state"] for record in records
+    ] == states  # by the clip's own time
+    assert [record["box_src"] for record in records] == [None] * 2 + ["det"] * 8 + ["pred"] * 5 + ["det"] * 15
+    assert {record["tid"] for record in records[2:]} == {1}
+    assert [records[i]["since_det_ms"] for i in (1, 9, 10, 14, 15)] == [None, 0.0, 40.0, 200.0, 0.0]
     assert header["model"]["name"] == model_path.name
     assert header["source"] == {"name": str(clip_path), "live": False, "fps": 25.0, "size": [128, 96]}
-    for record in records[:10]:  # a white square of 32 px, 2 px further right in every frame
+    for record in records[2:10]:  # a white square of 32 px, 2 px further right in every frame
         x0 = (20 + 2 * record["frame"]["idx"]) / 128
         assert record["box"] == pytest.approx([x0, 24 / 96, x0 + 32 / 128, 56 / 96], abs=0.02)
         assert (record["cls"], record["flags"]) == ("square", [])
     capture = cv2.VideoCapture(str(video_path))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 30
     summary = json.loads(summary_path.read_text())
-    assert (summary["frames"], summary["found"], summary["dropped"]) == (30, 25, 0)
+    assert (summary["frames"], summary["found"], summary["dropped"]) == (30, 23, 0)
     assert set(summary["stages"]) >= {"capture", "wait", "pre", "infer", "post", "record", "age", "jsonl:-"}
     assert "30 frame(s) in" in done.stderr
     assert "infer" in done.stderr
@@ -89,6 +94,26 @@ def test_a_folder_names_its_images_and_counts_the_corrupt_one(tmp_path, model_pa
     ]
     assert done.returncode == 0
     assert done.stderr == f"warning: {tmp_path / '2.png'}: not a whole readable image, skipped\n"
+
+
+def test_without_tracking_every_frame_is_judged_by_itself(model_path, clip_path):
+    done = run("-m", model_path, "-s", clip_path, "--no-track")
+    header, records = check_stream(done.stdout.splitlines())
+    assert header["tracking"] is None
+    assert [r["state"] for r in records] == ["SEARCHING" if 10 <= i < 15 else "TRACKING" for i in range(30)]
+    assert {record["tid"] for record in records} == {None}
+
+
+def test_settings_of_the_tracker_come_from_flags_and_from_a_table(tmp_path, model_path, clip_path):
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f'model = "{model_path}"\nsource = "{clip_path}"\n[track]\nacquire_hits = 1\nacquire-window = 1\n'
+    )
+    header, records = check_stream(run("--config", config).stdout.splitlines())
+    assert (header["tracking"]["acquire_hits"], records[0]["state"]) == (1, "TRACKING")
+    header, records = check_stream(run("--config", config, "--track", "acquire_hits=2",
+                                       "--track", "acquire_window=2").stdout.splitlines())  # fmt: skip
+    assert [record["state"] for record in records[:2]] == ["SEARCHING", "TRACKING"]
 
 
 def test_thresholds_given_are_in_force_and_in_the_header(model_path, clip_path):
@@ -176,7 +201,18 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(model_path, long_clip):
             ["-m", "{model}", "-s", "{tmp}/folder"], 1, "no image in this folder", id="empty folder"
         ),
         pytest.param(["-m", "{model}", "-s", "/dev/video987"], 1, "no such camera", id="no camera"),
-        pytest.param(["-m", "{model}", "-s", "rtsp://x"], 1, "not yet supported", id="not yet"),
+        pytest.param(
+            ["-m", "{model}", "-s", "{clip}", "--track", "acquire=2"],
+            2,
+            "unknown setting 'acquire'; did you mean acquire_hits?",
+            id="tracker setting",
+        ),
+        pytest.param(
+            ["-m", "{model}", "-s", "{clip}", "--landing-target", "px4"],
+            2,
+            "--landing-target needs a sink it is for: --sink mavlink:",
+            id="no sink for the flag",
+        ),
         pytest.param(
             ["-m", "{model}", "-s", "{clip}", "--sink", "x:y"], 1, "unknown sink", id="unknown sink"
         ),

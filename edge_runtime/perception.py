@@ -1,0 +1,176 @@
+"""Frame to result: resize, network, boxes, track, bearing, record. Owned by the inference thread.
+
+Frame ──Perception.see──▶ Result
+  FAULT (no frame, no result, frozen camera, broken engine) ends the track and is told in every record
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from edge_runtime.boxes import Decision, decode_map
+from edge_runtime.frozen import FreezeDetector
+from edge_runtime.preprocess import resize_frame
+from edge_runtime.records import StageTimes
+from edge_runtime.sinks.base import Result
+from edge_runtime.tracking import FAULT, SEARCHING, Detection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_runtime.contract import ModelContract
+    from edge_runtime.engineguard import EngineGuard
+    from edge_runtime.frames import Frame
+    from edge_runtime.live import RunContext
+    from edge_runtime.records import RecordBuilder
+    from edge_runtime.stats import Stages
+    from edge_runtime.tracking import TrackUpdate
+    from edge_runtime.tracking.update import Box
+    from edge_runtime.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+MOST_TRANSITIONS = 20
+STAGES = ("capture", "wait", "pre", "infer", "post", "record", "age")
+
+
+class Follows(Protocol):
+    """What `Tracker` and `Untracked` can do; see there."""
+
+    def update(self, t_capture_ns: int, detections: Sequence[Detection]) -> TrackUpdate: ...
+
+    def fault(self, reason: str, now_ns: int) -> TrackUpdate: ...
+
+    def healthy(self, now_ns: int) -> TrackUpdate: ...
+
+    def release(self, now_ns: int) -> TrackUpdate: ...
+
+    def seed(self, box_xyxy: Box, now_ns: int) -> TrackUpdate: ...
+
+
+class Perception:
+    """Sees one frame after the other.
+
+    `state`: of the newest record. `transitions`: the newest changes of state, see `Pipeline.live_stats`.
+    """
+
+    def __init__(
+        self,
+        engine: EngineGuard,
+        tracker: Follows,
+        builder: RecordBuilder,
+        *,
+        contract: ModelContract,
+        context: RunContext,
+        watchdog: Watchdog,
+        stages: Stages,
+        file_fps: float | None,
+        frozen_ms: float | None,
+    ) -> None:
+        """`file_fps`: the tracker runs on the file's own time; None where capture times are real.
+
+        `frozen_ms`: identical frames for longer than this are a fault; None does not look.
+        """
+        self.state = SEARCHING
+        self.transitions: deque[dict[str, Any]] = deque(maxlen=MOST_TRANSITIONS)
+        self._engine = engine
+        self._tracker = tracker
+        self._builder = builder
+        self._contract = contract
+        self._context = context
+        self._watchdog = watchdog
+        self._stages = stages
+        self._file_fps = file_fps
+        self._frozen_limit_ms = frozen_ms
+        self._freeze = FreezeDetector()
+        shape = (contract.input_height, contract.input_width)
+        self._no_map: NDArray[np.float32] = np.zeros(shape, np.float32)
+        self._no_probs: NDArray[np.float32] = np.full(len(contract.classes), np.nan, np.float32)
+
+    def see(self, frame: Frame, flags: tuple[str, ...] = ()) -> Result:
+        """The result of one frame, emitted now; `flags` are what happened on the way here.
+
+        Raises:
+            Exception: what the engine raised, where it cannot or may not be loaded again.
+        """
+        contract, stages = self._contract, self._stages
+        taken_ns = monotonic_ns()
+        flags += self._look_at_camera(frame)
+        image = resize_frame(frame.image_bgr_u8, contract.input_height, contract.input_width)
+        preprocessed_ns = monotonic_ns()
+        seen = self._engine.infer(image)
+        inferred_ns = monotonic_ns()
+        if seen is None:
+            score_map, class_probs = self._no_map, self._no_probs
+            decision = Decision(False, math.nan, ())
+            flags += ("engine_failed",)
+            self._watchdog.fault(f"engine: {self._engine.reason}")
+        else:
+            score_map, class_probs = seen
+            decision = decode_map(score_map, contract.decision_threshold, contract.presence_threshold)
+            if not math.isfinite(decision.presence):
+                decision = Decision(False, decision.presence, ())
+                flags += ("bad_map",)
+        detections = [Detection(found.box_xyxy, found.score) for found in decision.candidates]
+        update = self._follow(self._time_of(frame), detections)
+        decoded_ns = monotonic_ns()
+        times = StageTimes(taken_ns, preprocessed_ns, inferred_ns, decoded_ns)
+        record = self._builder.build(frame, decision.presence, detections, update, class_probs, times, flags)
+        emitted_ns: int = record["t_emit_mono_ns"]
+        stages["wait"].add(taken_ns - frame.t_capture_ns)
+        stages["pre"].add(preprocessed_ns - taken_ns)
+        stages["infer"].add(inferred_ns - preprocessed_ns)
+        stages["post"].add(decoded_ns - inferred_ns)
+        stages["record"].add(emitted_ns - decoded_ns)
+        stages["age"].add(emitted_ns - frame.t_capture_ns)
+        return Result(frame, score_map, record)
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._engine.close()
+
+    def _look_at_camera(self, frame: Frame) -> tuple[str, ...]:
+        if self._frozen_limit_ms is None:
+            return ()
+        frozen_ms = self._freeze.frozen_ms(frame)
+        if frozen_ms > self._frozen_limit_ms:
+            self._watchdog.fault(f"the camera is frozen: the same picture for {self._frozen_limit_ms:.0f} ms")
+        return ("frozen",) if frozen_ms > 0 else ()
+
+    def _time_of(self, frame: Frame) -> int:
+        """When the tracker is to think it was captured: a file is not younger for being read fast."""
+        return frame.t_capture_ns if self._file_fps is None else int(frame.index / self._file_fps * 1e9)
+
+    def _follow(self, t_ns: int, detections: list[Detection]) -> TrackUpdate:
+        tracker, health = self._tracker, self._context.health
+        fault = self._watchdog.take_fault()
+        if fault is not None:
+            update = tracker.fault(fault, t_ns)
+        else:
+            if not health.healthy() and tracker.healthy(t_ns).state != FAULT:
+                health.recover()
+            for request in self._context.controls.take():
+                if request.kind == "seed" and request.box_xyxy is not None:
+                    tracker.seed(request.box_xyxy, t_ns)
+                else:
+                    tracker.release(t_ns)
+            update = tracker.update(t_ns, detections)
+        self._note(update)
+        return update
+
+    def _note(self, update: TrackUpdate) -> None:
+        """Keep a change of state for the live figures."""
+        before, self.state = self.state, update.state
+        if update.state == before:
+            return
+        changed = {"t_mono_ns": monotonic_ns(), "from": before, "to": update.state, "tid": update.tid}
+        self.transitions.append({**changed, "reason": update.reason})
+        log.debug("%s -> %s (track %s)", before, update.state, update.tid)
