@@ -169,14 +169,14 @@ def vnni() -> bool:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("side", [224, 320])
 def test_it_is_faster_than_fp32(tmp_path: Path, side: int, threads: int) -> None:
-    """The least of interleaved runs, so that other work on the machine hits both alike."""
+    """The least processor time of interleaved runs: other work on the machine counts little."""
     model = export_encoder(tmp_path, "tf_efficientnet_lite0", side)
     runs = [session(m, optimized=True, threads=threads) for m in (model, quantized(model, side=side))]
     image, best = frames(1, side)[0], [float("inf")] * 2
     for _ in range(60):
         for i, run in enumerate(runs):
-            start = time.perf_counter()
+            start = time.process_time()
             run.run(None, {"image": image})
-            best[i] = min(best[i], time.perf_counter() - start)
+            best[i] = min(best[i], time.process_time() - start)
     print(f"{side} px, {threads} threads: fp32 {best[0] * 1e3:.1f} ms, int8 {best[1] * 1e3:.1f} ms")
     assert best[0] / best[1] >= FASTER
