@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DRAIN_S = 1.0  # after a stop, how long results under way may take to reach their sinks
-CLOSE_S = 5.0  # after that, how long the sinks may take to end their files
+CLOSE_S = 30.0  # after that, how long the sinks may take to end their files
 UNBLOCK_S = 0.3  # after a stop, how long a source may still wait for its frame
 _POLL_S = 0.05
 

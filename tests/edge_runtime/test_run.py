@@ -52,9 +52,7 @@ def test_a_video_gives_one_record_per_frame_a_video_and_a_summary(tmp_path, mode
     header, records = check_stream(done.stdout.splitlines())
     assert [record["frame"]["idx"] for record in records] == list(range(30))
     states = ["SEARCHING"] * 2 + ["TRACKING"] * 10 + ["COASTING"] * 3 + ["TRACKING"] * 15
-    assert [
-        record["state"] for record in records
-    ] == states  # by the clip's own time
+    assert [record["state"] for record in records] == states  # by the clip's own time
     assert [record["box_src"] for record in records] == [None] * 2 + ["det"] * 8 + ["pred"] * 5 + ["det"] * 15
     assert {record["tid"] for record in records[2:]} == {1}
     assert [records[i]["since_det_ms"] for i in (1, 9, 10, 14, 15)] == [None, 0.0, 40.0, 200.0, 0.0]
@@ -158,18 +156,27 @@ def test_a_signal_ends_the_run_within_a_second_with_whole_files(tmp_path, model_
     assert {path.name for path in tmp_path.iterdir()} == {"out.jsonl", "out.mp4", "summary.json"}
 
 
-def test_a_killed_run_leaves_at_most_one_partial_line(tmp_path, model_path, long_clip):
+@pytest.mark.parametrize("records_before", [7, 60], ids=["at once", "later"])
+@pytest.mark.parametrize("suffix", ["mp4", "avi"])
+def test_a_killed_run_leaves_at_most_one_partial_line_and_a_video_that_plays(
+    tmp_path, model_path, long_clip, suffix, records_before
+):
     path = tmp_path / "out.jsonl"
-    with running(
-        "-m", model_path, "-s", long_clip, "--sink", "jsonl:-", "--sink", f"jsonl:{path}"
-    ) as process:
-        for _ in range(40):
+    sinks = ("jsonl:-", f"jsonl:{path}", f"video:{tmp_path}/out.{suffix}")
+    flags = (flag for sink in sinks for flag in ("--sink", sink))
+    with running("-m", model_path, "-s", long_clip, *flags) as process:
+        for _ in range(records_before):
             process.stdout.readline()
         process.kill()
         process.wait(10)
     whole = path.read_text().rpartition("\n")[0].splitlines()
-    assert len(whole) > 30
-    check_stream(whole)
+    _, records = check_stream(whole)
+    assert len(records) >= records_before - 2
+    (video,) = tmp_path.glob("out.partial.*")
+    capture, played = cv2.VideoCapture(str(video)), 0
+    while capture.read()[0]:
+        played += 1
+    assert played > len(records) - 32  # frames that wait (4), one group of the coder (12), and as much again
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(model_path, long_clip):

@@ -115,6 +115,30 @@ def test_a_full_disk_ends_the_video_while_it_can_still_be_finished(tmp_path, mon
     assert len(read_video(path)) == 1
 
 
+def test_what_a_killed_run_has_left_is_never_overwritten(tmp_path):
+    left = tmp_path / "out.partial.mkv"
+    left.write_bytes(b"the flight before")
+    sink = open_sink(f"video:{tmp_path}/out.mp4")
+    sink.start(HEADER)
+    sink.write(result())
+    sink.close()
+    assert left.read_bytes() == b"the flight before"
+    assert {path.name for path in tmp_path.iterdir()} == {"out.partial.mkv", "out.mp4"}
+
+
+def test_an_error_of_the_disk_under_the_video_is_the_sinks(tmp_path, monkeypatch):
+    sink = open_sink(f"video:{tmp_path}/out.mp4")
+    sink.start(HEADER)
+    sink.write(result())
+    sink._writer._file.close()
+    monkeypatch.setattr(sink._writer, "_file", open("/dev/full", "wb", buffering=0))  # noqa: PTH123, SIM115
+    with pytest.raises(OSError, match="No space left"):
+        for i in range(100):
+            sink.write(result(i))
+    with pytest.raises(OSError, match="No space left"):
+        sink.close()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_an_error_of_the_jsonl_sink():
     sink = open_sink("jsonl:/dev/full")
