@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_runtime.tracking.update import Box, Detection
 
 MOST_HYPOTHESES = 6
+MOST_DETECTIONS = 8  # of one frame, largest first; bounds the time of an update
 _SEED_IOU = 0.1
 
 
@@ -49,31 +50,40 @@ class Acquisition:
         """Forget everything seen."""
         self._hypotheses = []
 
-    def observe(self, t_ns: int, detections: Sequence[Detection], usable: list[int]) -> None:
-        """Take in one frame; `usable` are indices into `detections`."""
+    def observe(
+        self, t_ns: int, detections: Sequence[Detection], usable: list[int], seed_xyxy: Box | None = None
+    ) -> None:
+        """Take in one frame; `usable` are indices into `detections`, of which the first few are looked at.
+
+        What lies at the seed is kept first, then what was seen most, then latest, then the larger.
+        """
         s = self._settings
         free = [i for i in usable if detections[i].score >= s.score_high]
-        for hypothesis in sorted(self._hypotheses, key=lambda h: -h.hits):
+        if seed_xyxy is not None:
+            free.sort(key=lambda i: not lies_at(seed_xyxy, detections[i].box_xyxy))
+        del free[MOST_DETECTIONS:]
+        for hypothesis in self._hypotheses:
             self._advance(hypothesis, t_ns, detections, free)
         oldest_ns = t_ns - int(s.lost_after_ms * 1e6)
-        self._hypotheses = [h for h in self._hypotheses if h.frames and h.t_hit_ns >= oldest_ns]
-        for i in free[: MOST_HYPOTHESES - len(self._hypotheses)]:
-            self._hypotheses.append(Hypothesis(i, BoxFilter(detections[i].box_xyxy, t_ns, s)))
+        kept = [h for h in self._hypotheses if h.frames and h.t_hit_ns >= oldest_ns]
+        kept += [Hypothesis(i, BoxFilter(detections[i].box_xyxy, t_ns, s)) for i in free]
+        kept.sort(key=lambda h: _rank(h, seed_xyxy), reverse=True)
+        self._hypotheses = kept[:MOST_HYPOTHESES]
 
     def confirmed(self, seed_xyxy: Box | None = None) -> Hypothesis | None:
         """The hypothesis to track from this frame on, if one was seen often enough and just now.
 
-        More hits come first, then the larger box. With a seed, what lies there comes before everything else:
-        others wait while it is still gathering hits.
+        With a seed, others wait while something that lies there is still gathering hits.
         """
-        ready = [
-            h for h in self._hypotheses if h.detection is not None and h.hits >= self._settings.acquire_hits
-        ]
-        if seed_xyxy is not None:
-            there = [h for h in self._hypotheses if lies_at(seed_xyxy, h.filter.box_xyxy)]
-            if there:
-                ready = [h for h in ready if h in there]
-        return max(ready, key=lambda h: (h.hits, _area(h.filter.box_xyxy)), default=None)
+        enough = self._settings.acquire_hits
+        waiting_for_seed = False
+        for hypothesis in self._hypotheses:
+            at_seed = seed_xyxy is not None and lies_at(seed_xyxy, hypothesis.filter.box_xyxy)
+            ready = hypothesis.detection is not None and hypothesis.hits >= enough
+            if ready and (at_seed or not waiting_for_seed):
+                return hypothesis
+            waiting_for_seed |= at_seed
+        return None
 
     def _advance(
         self, hypothesis: Hypothesis, t_ns: int, detections: Sequence[Detection], free: list[int]
@@ -93,6 +103,12 @@ def lies_at(seed: Box, box: Box) -> bool:
     """Does a box lie where the operator pointed: its centre inside, or enough overlap?"""
     x, y = (box[0] + box[2]) / 2.0, (box[1] + box[3]) / 2.0
     return (seed[0] <= x <= seed[2] and seed[1] <= y <= seed[3]) or iou(seed, box) >= _SEED_IOU
+
+
+def _rank(hypothesis: Hypothesis, seed: Box | None) -> tuple[bool, int, int, float]:
+    box = hypothesis.filter.box_xyxy
+    at_seed = seed is not None and lies_at(seed, box)
+    return at_seed, hypothesis.hits, hypothesis.t_hit_ns, _area(box)
 
 
 def _area(box: Box) -> float:

@@ -56,7 +56,7 @@ def best_match(
         overlap = iou(expected, box)
         distance = track.distance(box)
         near = overlap >= settings.gate_iou or distance <= settings.gate_mahalanobis
-        if not near and covered(expected, box) < settings.gate_covered:
+        if not (near or covered(expected, box) >= settings.gate_covered):
             continue
         rank = (overlap, -distance)
         if best is None or rank > best_rank:

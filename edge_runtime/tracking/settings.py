@@ -45,7 +45,7 @@ class TrackSettings:
     gate_covered: float = 0.7
     centre_noise_share: float = 0.1
     size_noise_log: float = 0.15
-    centre_accel: float = 1.0
+    centre_accel: float = 0.4
     size_accel: float = 1.0
     centre_speed_per_s: float = 0.5
     size_speed_log_per_s: float = 0.5
@@ -67,7 +67,8 @@ class TrackSettings:
         _check(self.lost_after_ms > self.coast_after_ms, "lost_after_ms", self.lost_after_ms, beyond)
         later = f"at least lost_after_ms ({self.lost_after_ms:g})"
         _check(self.search_after_ms >= self.lost_after_ms, "search_after_ms", self.search_after_ms, later)
-        _check(0.0 < self.gate_iou <= 1.0, "gate_iou", self.gate_iou, "above 0, at most 1")
+        for name in ("gate_iou", "gate_covered"):
+            _check(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "above 0, at most 1")
         for name in ("centre_noise_share", "size_noise_log", "centre_accel", "size_accel"):
             _check(getattr(self, name) > 0, name, getattr(self, name), "above 0")
 

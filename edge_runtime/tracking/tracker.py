@@ -153,10 +153,11 @@ class Tracker:
         """Evidence for a next track; it begins only where there is none, and never in the frame of a loss."""
         if self._state == TRACKING:
             return None
-        self._acquisition.observe(t_ns, detections, usable)
+        seed = self._seed_at(t_ns)
+        self._acquisition.observe(t_ns, detections, usable, seed)
         if self._filter is not None or before in WITH_BOX or self._is_held(t_ns):
             return None
-        found = self._acquisition.confirmed(self._seed_at(t_ns))
+        found = self._acquisition.confirmed(seed)
         if found is None:
             return None
         self._filter, self._detected_ns = found.filter, t_ns
