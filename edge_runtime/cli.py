@@ -54,6 +54,7 @@ OPTIONAL_PACKAGES: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "export"),
     "onnxsim": ("onnxsim", "export"),
     "pycuda": ("pycuda", "jetson"),
+    "pymavlink": ("pymavlink", "guidance"),
 }
 
 
