@@ -60,7 +60,7 @@ def bar_chart(title: str, subtitle: str, axis: str, bars: Sequence[Bar], most: i
 def _row(bar: Bar, row: int, left: float, top: float) -> list[str]:
     y = HEAD_PX + ROW_PX * row
     length = WIDTH_PX * bar.value / top
-    said = f"{bar.value:.3g}" + (f"  {bar.note}" if bar.note else "")
+    said = f"{bar.value:.3g}" + (f" · {bar.note}" if bar.note else "")
     return [
         _text(left - 8, y + BAR_PX - 2, bar.label, anchor="end"),
         f'<rect x="{left:.1f}" y="{y}" width="{max(length, 0.5):.1f}" height="{BAR_PX}" '

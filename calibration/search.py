@@ -2,7 +2,7 @@
 
 histograms ──ranges per method──▶ Q/DQ model ──Bench──▶ Tried ──mean IoU, then map error──▶ best first
 
-No method is always right: entropy saves some networks and ruins others (export/README.md).
+No method is always right: entropy saves some networks and ruins others (calibration/README.md).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def drawn(text: str) -> tuple[list[float], list[str]]:
 def test_bars_are_in_proportion_and_values_stand_beside_them() -> None:
     bars, texts = drawn(bar_chart("t", "s", "unit", [Bar("a", 4.0), Bar("b", 1.0, "note"), Bar("c", 0.0)]))
     assert bars == pytest.approx([WIDTH_PX, WIDTH_PX / 4, 0.5])
-    assert {"t", "s", "unit", "a", "b", "c", "4", "1  note", "0"} <= set(texts)
+    assert {"t", "s", "unit", "a", "b", "c", "4", "1 · note", "0"} <= set(texts)
 
 
 @pytest.mark.parametrize(
