@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,10 +29,10 @@ def run(*args: object, **options: object) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def running(*args: object):
+def running(*args: object, env: dict[str, str] | None = None):
     """The process of a run, and killed at the end whatever happens."""
     with subprocess.Popen(
-        [*RUN, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*RUN, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
     ) as it:
         try:
             yield it
@@ -177,6 +180,25 @@ def test_a_killed_run_leaves_at_most_one_partial_line_and_a_video_that_plays(
     while capture.read()[0]:
         played += 1
     assert played > len(records) - 32  # frames that wait (4), one group of the coder (12), and as much again
+
+
+def test_systemd_hears_ready_then_a_steady_watchdog_then_stopping(tmp_path, model_path, long_clip):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}
+        with running("-m", model_path, "-s", long_clip, "--realtime", "-q", env=environment) as process:
+            heard = [(manager.recv(1000).decode(), time.monotonic()) for _ in range(9)]
+            process.terminate()
+            while heard[-1][0] != "STOPPING=1":
+                heard.append((manager.recv(1000).decode(), time.monotonic()))
+            process.stdout.read()
+            assert process.wait(20) == 0
+    states = [state for state, _ in heard]
+    assert states[0].startswith(f"READY=1\nMAINPID={process.pid}")
+    assert set(states[1:-1]) == {"WATCHDOG=1"}
+    pings = [t for state, t in heard if state == "WATCHDOG=1"]
+    assert max(after - before for before, after in itertools.pairwise(pings)) < 0.3
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(model_path, long_clip):
