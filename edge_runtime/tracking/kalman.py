@@ -85,12 +85,13 @@ class _Axis:
 class BoxFilter:
     """The filter of one box. Times are monotonic ns of capture and never go back."""
 
-    __slots__ = ("_axes", "_settings", "t_ns")
+    __slots__ = ("_axes", "_settings", "_surprised", "t_ns")
 
     def __init__(self, box_xyxy: Four, t_ns: int, settings: TrackSettings) -> None:
         self._settings = settings
         self.t_ns = t_ns
         self._axes = self._start(box_xyxy)
+        self._surprised = False
 
     def _start(self, box_xyxy: Four) -> tuple[_Axis, _Axis, _Axis, _Axis]:
         s = self._settings
@@ -115,11 +116,16 @@ class BoxFilter:
     def follow(self, box_xyxy: Four) -> None:
         """Take in an accepted detection of the time last predicted to.
 
-        One beyond the Mahalanobis gate is the same thing seen anew (regions of the map merge and part): the
-        filter begins again there, rather than drag behind.
+        One beyond the Mahalanobis gate overlaps and is yet not what was expected: regions of the map merge and
+        part. Once is taken for noise; the second time running the filter begins anew there, rather than drag
+        behind.
         """
-        if self.distance(box_xyxy) > self._settings.gate_mahalanobis:
-            self._axes = self._start(box_xyxy)
+        surprised, self._surprised = (
+            self._surprised,
+            self.distance(box_xyxy) > self._settings.gate_mahalanobis,
+        )
+        if surprised and self._surprised:
+            self._axes, self._surprised = self._start(box_xyxy), False
             return
         noise = self._noise(self._axes[2].x, self._axes[3].x)
         for axis, measured, variance in zip(self._axes, parameters(box_xyxy), noise, strict=True):

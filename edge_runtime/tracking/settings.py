@@ -22,8 +22,7 @@ class TrackSettings:
     Acquisition: `acquire_hits` of the last `acquire_window` frames hold a detection of at least `score_high`
     in the same place. A track goes on with a detection of at least `score_low` whose box overlaps the
     predicted one by `gate_iou`, or lies within `gate_mahalanobis` (squared distance of the four box
-    parameters, chi-square with 4 degrees of freedom: 18.47 keeps 99.9 % of what the filter expects), or holds
-    a share `gate_covered` of the predicted box.
+    parameters, chi-square with 4 degrees of freedom: 13.28 keeps 99 % of what the filter expects).
 
     Filter: `*_noise_*` are standard deviations of one detection, the centre's as a share of the box's side;
     `*_accel` root spectral densities of the acceleration driving the constant-velocity model, centre in
@@ -41,13 +40,12 @@ class TrackSettings:
     hold_after_stop_ms: float = 2000.0  # an operator's stop keeps the next track away so long, a seed ends it
     seed_for_ms: float = 5000.0  # how long an operator's seed comes first
     gate_iou: float = 0.3
-    gate_mahalanobis: float = 18.47
-    gate_covered: float = 0.7
-    centre_noise_share: float = 0.1
-    size_noise_log: float = 0.15
+    gate_mahalanobis: float = 13.28
+    centre_noise_share: float = 0.06
+    size_noise_log: float = 0.12
     centre_accel: float = 0.4
     size_accel: float = 1.0
-    centre_speed_per_s: float = 0.5
+    centre_speed_per_s: float = 0.3
     size_speed_log_per_s: float = 0.5
 
     def __post_init__(self) -> None:
@@ -67,8 +65,7 @@ class TrackSettings:
         _check(self.lost_after_ms > self.coast_after_ms, "lost_after_ms", self.lost_after_ms, beyond)
         later = f"at least lost_after_ms ({self.lost_after_ms:g})"
         _check(self.search_after_ms >= self.lost_after_ms, "search_after_ms", self.search_after_ms, later)
-        for name in ("gate_iou", "gate_covered"):
-            _check(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "above 0, at most 1")
+        _check(0.0 < self.gate_iou <= 1.0, "gate_iou", self.gate_iou, "above 0, at most 1")
         for name in ("centre_noise_share", "size_noise_log", "centre_accel", "size_accel"):
             _check(getattr(self, name) > 0, name, getattr(self, name), "above 0")
 

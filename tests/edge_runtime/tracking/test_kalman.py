@@ -68,11 +68,17 @@ def test_the_distance_of_a_detection_shrinks_the_longer_nothing_was_seen():
     assert distances == sorted(distances, reverse=True)
 
 
-def test_a_detection_far_from_expected_restarts_the_filter_there():
-    box_filter = BoxFilter((0.4, 0.4, 0.5, 0.5), 0, SETTINGS)
-    box_filter.predict(S // 30)
-    box_filter.follow((0.1, 0.1, 0.9, 0.9))
-    assert box_filter.box_xyxy == pytest.approx((0.1, 0.1, 0.9, 0.9), abs=1e-9)
+def test_a_box_that_jumps_is_smoothed_once_and_believed_the_second_time():
+    small, large = (0.4, 0.4, 0.5, 0.5), (0.1, 0.1, 0.9, 0.9)
+    box_filter = BoxFilter(small, 0, SETTINGS)
+    widths = []
+    for i, seen in enumerate([small] * 20 + [large, large], start=1):
+        box_filter.predict(i * S // 30)
+        box_filter.follow(seen)
+        widths.append(box_filter.box_xyxy[2] - box_filter.box_xyxy[0])
+    assert widths[:20] == pytest.approx([0.1] * 20, abs=1e-9)
+    assert 0.1 < widths[20] < 0.4
+    assert box_filter.box_xyxy == pytest.approx(large, abs=1e-9)
     assert box_filter.motion.velocity == (0.0, 0.0, 0.0, 0.0)
 
 

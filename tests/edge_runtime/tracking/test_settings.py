@@ -32,7 +32,6 @@ def test_the_defaults_are_those_of_the_guidance_contract():
             id="search",
         ),
         pytest.param({"gate_iou": 0.0}, "gate_iou = 0, expected above 0, at most 1", id="gate"),
-        pytest.param({"gate_covered": 1.1}, "gate_covered = 1.1, expected above 0, at most 1", id="covered"),
         pytest.param(
             {"coast_after_ms": float("nan")},
             "coast_after_ms = nan, expected finite and not negative",
