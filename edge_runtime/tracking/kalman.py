@@ -116,15 +116,13 @@ class BoxFilter:
     def follow(self, box_xyxy: Four) -> None:
         """Take in an accepted detection of the time last predicted to.
 
-        One beyond the Mahalanobis gate overlaps and is yet not what was expected: regions of the map merge and
-        part. Once is taken for noise; the second time running the filter begins anew there, rather than drag
-        behind.
+        One beyond the Mahalanobis gate overlaps and is yet not what was expected: regions of the map merge
+        and part. Once is taken for noise; the second time running the filter begins anew there, rather than
+        drag behind.
         """
-        surprised, self._surprised = (
-            self._surprised,
-            self.distance(box_xyxy) > self._settings.gate_mahalanobis,
-        )
-        if surprised and self._surprised:
+        before = self._surprised
+        self._surprised = self.distance(box_xyxy) > self._settings.gate_mahalanobis
+        if before and self._surprised:
             self._axes, self._surprised = self._start(box_xyxy), False
             return
         noise = self._noise(self._axes[2].x, self._axes[3].x)
