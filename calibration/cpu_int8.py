@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from calibration.cpu_image import subtract_rows
 from calibration.graph import GraphIndex, finished, layer_name, prepared
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from calibration.ranges import TensorRange
 
 STEPS = 255  # between the smallest and the largest uint8
+FAR = 1e30  # no activation comes near it
 LARGEST_BIAS = float(2**30)  # leaves room for the sum of products in int32
 
 
@@ -70,6 +71,7 @@ def quantize_cpu(
             if name in parameters:
                 node.input[position] = dequantized(name)
     writer.finish()
+    _shield(model, [dequantized(name) for name in parameters], float_layers)
     subtract_rows(model)
     return finished(model)
 
@@ -96,6 +98,33 @@ def _write_layer(
         products = (scale * np.float32(input_scale)).astype(np.float32)
         whole = np.rint(bias / products.astype(np.float64)).astype(np.int32)
         conv.input[2] = writer.add_dequantized(f"{name}_bias", whole, products)
+
+
+def _shield(model: ModelProto, from_uint8: Collection[str], float_layers: Collection[str]) -> None:
+    """Keep ONNX Runtime from quantizing the weights of float layers after all.
+
+    Its WeightBiasQuantization (seen in 1.32) does that, per tensor, wherever a convolution stands between DQ
+    and Q. A Clip far outside every range, between DQ and convolution, changes no value and stops it.
+    """
+    graph = model.graph
+    at_risk = [n for n in graph.node if n.op_type == "Conv" and layer_name(n) in float_layers]
+    at_risk = [node for node in at_risk if node.input[0] in from_uint8]
+    if not at_risk:
+        return
+    bounds = []
+    for side, value in (("least", -FAR), ("most", FAR)):
+        bounds.append(f"shield_{side}")
+        graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), bounds[-1]))
+    nodes = []
+    for node in graph.node:
+        if node in at_risk:
+            shielded = f"{node.output[0]}_shielded"
+            nodes.append(helper.make_node("Clip", [node.input[0], *bounds], [shielded], f"{shielded}/Clip"))
+            node.input[0] = shielded
+        nodes.append(node)
+    ordered = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 class _Region:

@@ -20,10 +20,10 @@ import numpy as np
 
 from edge_runtime.errors import DatasetError, ModelError, TrainingError
 from edge_runtime.preprocess import resize_frame
+from edge_runtime.progress import Progress
 from train.checkpoint import write_text
 from train.imageio import read_image_bgr
 from train.loader import PhotoLoader
-from train.progress import Progress
 from train.proposals import Proposal, find_boxes, select
 from train.tensors import stack_images
 

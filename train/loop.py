@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edge_runtime.errors import ModelError, TrainingError
+from edge_runtime.progress import Progress
 from train.checkpoint import load_tensors, save_tensors
 from train.fit import Fitter, ViewSource
 from train.harvest import DONE
 from train.loader import PhotoLoader, epoch_batches
 from train.localizer import FILES, Localizer, build_localizer
-from train.progress import Progress
 from train.validate import Glance, glance
 from train.weights import first_line
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edge_runtime.errors import TrainingError, UsageError
+from edge_runtime.progress import clock
 from train.checkpoint import write_text
 from train.classifier import build_classifier, load_classifier, save_classifier
 from train.config import read_run_config, to_toml
@@ -24,7 +25,6 @@ from train.evaluate_run import evaluate_run
 from train.harvest import DONE, AttentionStore, harvest_attention, harvest_proposals, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
-from train.progress import clock
 from train.shared import Run, read_seconds
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from edge_runtime.progress import Progress
 from train.imageio import read_image_bgr
 from train.loader import PhotoLoader, epoch_batches
-from train.progress import Progress
 from train.tensors import autocast, normalise, speed_up_training, stack_images
 from train.views import WHOLE, draw_view, render, rng_for
 
