@@ -21,8 +21,9 @@ UNITS_M = {"mm": 1e-3, "cm": 1e-2, "m": 1.0}
 FEWEST, MOST = 3, 40  # corners or squares along one side
 MARKER_SHARE = 0.75  # of a square, when the marker's size is not given
 WINDOW_SHARE, WINDOW_MOST_PX = 0.3, 8  # half the window of a corner: of the gap to the next, and in pixels
+CHARUCO_WINDOW_SHARE = 0.1  # markers begin at an eighth of a square
 CHARUCO_LEAST = 0.4  # share of a ChArUco board's corners that must be seen
-PATCH = 9  # side in pixels, odd, of what is looked at to tell how sharp a corner is
+PATCH = 15  # side in pixels, odd, of what is looked at to tell how sharp a corner is
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,13 @@ class Chessboard:
         if not found:
             return None
         rough = np.asarray(pixels, np.float32).reshape(-1, 2)
-        return Corners(self._board_m, _refined(gray_u8, rough, self._size[0]))
+        return Corners(self._board_m, _refined(gray_u8, rough, WINDOW_SHARE))
 
 
-def _refined(gray_u8: NDArray[np.uint8], rough: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
-    """Corners to sub-pixels, from a window that stays within the squares around each."""
-    grid = rough.reshape(-1, columns, 2)
-    gaps = [np.linalg.norm(np.diff(grid, axis=axis), axis=2).min() for axis in (0, 1)]
-    half = int(np.clip(WINDOW_SHARE * min(gaps), 2, WINDOW_MOST_PX))
+def _refined(gray_u8: NDArray[np.uint8], rough: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Corners to sub-pixels, from a window of `share` of the gap to the next corner to each side."""
+    apart = np.linalg.norm(rough[:, None] - rough[None], axis=2) + np.diag(np.full(len(rough), np.inf))
+    half = int(np.clip(share * apart.min(), 2, WINDOW_MOST_PX))
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-4)
     refined = cv2.cornerSubPix(gray_u8, rough.reshape(-1, 1, 2).copy(), (half, half), (-1, -1), stop)
     return np.asarray(refined, np.float32).reshape(-1, 2)
@@ -155,7 +155,8 @@ class Charuco:
             if ids is not None and len(ids) >= self._least:
                 self._boards = [kind]
                 board_m = np.asarray(made.getChessboardCorners(), np.float32)[np.ravel(ids)]
-                return Corners(board_m, np.asarray(pixels, np.float32).reshape(-1, 2))
+                rough = np.asarray(pixels, np.float32).reshape(-1, 2)  # OpenCV 4.10 is off by half a pixel
+                return Corners(board_m, _refined(gray_u8, rough, CHARUCO_WINDOW_SHARE))
         return None
 
 

@@ -92,8 +92,8 @@ def fit_views(views: Sequence[View], size: tuple[int, int], lens: str, *, fixed_
 
 
 def _fit_once(views: Sequence[View], size: tuple[int, int], lens: str, fixed_k3: bool) -> Fit:
-    board = [view.corners.board_m.reshape(-1, 1, 3) for view in views]
-    seen = [view.corners.pixels.reshape(-1, 1, 2) for view in views]
+    board = [view.corners.board_m.reshape(1, -1, 3) for view in views]
+    seen = [view.corners.pixels.reshape(1, -1, 2) for view in views]
     try:
         if lens == "fisheye":
             matrix, bent, turns, shifts, focal_std = _solve_fisheye(board, seen, size)

@@ -6,6 +6,7 @@ frames ──sample──▶ find corners ──sharp enough──▶ View ─�
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOKS_PER_S = 3.0  # of a video: a board moved by hand changes no faster
+SPEAK_EVERY_S = 10.0
 MAX_LOOKS = 900  # pictures searched for the board
 BLURRED_PX = 5.0  # edge width beyond which corners are no longer good to a tenth of a pixel
 BLURRED_RATIO = 2.0  # against the median of all views
@@ -59,7 +61,8 @@ def find_views(targets: Sequence[str], board: Board) -> Found:
         SourceError: nothing to read, pictures of different sizes, a live camera, or not one board.
     """
     detector = open_detector(board)
-    views, size, looked = [], (0, 0), 0
+    views: list[View] = []
+    size, looked, spoken = (0, 0), 0, time.monotonic()
     for name, frame in _pictures(targets):
         height, width = frame.image_bgr_u8.shape[:2]
         if looked and (width, height) != size:
@@ -74,6 +77,9 @@ def find_views(targets: Sequence[str], board: Board) -> Found:
         if corners is not None:
             jpeg = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
             views.append(View(name, corners, edge_width_px(gray, corners), jpeg))
+        if time.monotonic() - spoken > SPEAK_EVERY_S:
+            spoken = time.monotonic()
+            log.info("looked at %d pictures, board in %d", looked, len(views))
         if looked == MAX_LOOKS:
             log.warning("looked at %d pictures, the rest is left out; cut the video", MAX_LOOKS)
             break

@@ -87,7 +87,7 @@ def chessboard(columns: int = 8, rows: int = 6, square: int = 100) -> Any:
     return cv2.GaussianBlur(texture, (0, 0), SMOOTH)
 
 
-def charuco(columns: int = 8, rows: int = 6, square: int = 100) -> Any:
+def charuco(columns: int = 8, rows: int = 6, square: int = 140) -> Any:
     """Texture of a ChArUco board of `columns` x `rows` squares, 5x5_100, markers 0.75 of a square."""
     words = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_100)
     board = cv2.aruco.CharucoBoard((columns, rows), 1.0, 0.75, words)
@@ -99,13 +99,16 @@ SLANTS = [(0, 0), (28, 0), (-28, 0), (0, 28), (0, -28), (22, 22), (-22, 22), (22
 PLACES = [(-1, -1), (1, 1), (0, 0), (1, -1), (-1, 1), (0, -1), (-1, 0), (1, 0), (0, 1)]
 
 
-def poses(count: int, slant: float = 1.0) -> list[tuple[Any, Any]]:
-    """(turn, at) of views all over the picture, near and far, slanted to all sides."""
+def poses(count: int, slant: float = 1.0, reach: float = 0.7, near: float = 1.0) -> list[tuple[Any, Any]]:
+    """(turn, at) of views all over the picture, near and far, slanted to all sides.
+
+    `reach`: tangent of the half field of view to fill; `near`: scales distances.
+    """
     made = []
     for k in range(count):
         tilt_x, tilt_y = SLANTS[k % len(SLANTS)]
-        far = (1.5, 1.8, 2.2, 1.3)[k % 4]
+        far = near * (1.5, 1.8, 2.2, 1.3)[k % 4]
         x, y = PLACES[(k * 2 + k // 9) % len(PLACES)]
-        at = (x * (0.7 * far - 0.42), y * (0.52 * far - 0.32), far)
+        at = (x * (reach * far - 0.44), y * (0.75 * reach * far - 0.36), far)
         made.append(((tilt_x * slant, tilt_y * slant, 11 * (k % 5 - 2)), at))
     return made
