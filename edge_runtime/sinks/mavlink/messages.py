@@ -43,7 +43,7 @@ def heartbeat(compid: int) -> Message:
     """HEARTBEAT (0) of the camera, or of the companion computer."""
     kind = TYPE_ONBOARD if compid == COMPANION else TYPE_CAMERA
     fields = {"type": kind, "autopilot": AUTOPILOT_INVALID, "base_mode": 0, "custom_mode": 0}
-    return Message("heartbeat", {**fields, "system_status": STATE_ACTIVE}, compid)
+    return Message("heartbeat", {**fields, "system_status": STATE_ACTIVE, "mavlink_version": 3}, compid)
 
 
 def tracking_status(record: Record | None, compid: int) -> Message:

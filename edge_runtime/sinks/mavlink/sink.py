@@ -69,6 +69,7 @@ class MavlinkSink:
         self._reporter: Reporter | None = None
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
+        self._broken: Exception | None = None  # what ended the thread of the link
 
     @property
     def needs_camera(self) -> bool:
@@ -109,8 +110,8 @@ class MavlinkSink:
     def report(self, record: Record) -> None:
         """As `write`, for a record alone."""
         assert self._reporter is not None
-        if self._thread is None or not self._thread.is_alive():
-            raise SinkError(f"{self.name}: the thread of its link has ended (-v shows why)")
+        if self._broken is not None:
+            raise SinkError(f"its link broke off: {self._broken} (-v shows where)") from self._broken
         self._reporter.report(record, time.monotonic_ns())
 
     def close(self) -> None:
@@ -142,7 +143,8 @@ class MavlinkSink:
                     self.link.send(messages.heartbeat(self._options.compid))
                     self.link.send(messages.heartbeat(COMPANION))
                 self.link.keep_time()
-        except Exception:  # `report` gives the sink up: the flight goes on without it
+        except Exception as error:  # `report` gives the sink up: the flight goes on without it
+            self._broken = error
             log.debug("%s: its link broke off", self.name, exc_info=True)
 
     def _answer(self, received: Received, reporter: Reporter, component: CameraComponent) -> None:
