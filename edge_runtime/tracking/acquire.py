@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_runtime.tracking.gate import best_match, iou
+from edge_runtime.tracking.gate import area, best_match, iou
 from edge_runtime.tracking.kalman import BoxFilter
 
 if TYPE_CHECKING:
@@ -108,8 +108,4 @@ def lies_at(seed: Box, box: Box) -> bool:
 def _rank(hypothesis: Hypothesis, seed: Box | None) -> tuple[bool, int, int, float]:
     box = hypothesis.filter.box_xyxy
     at_seed = seed is not None and lies_at(seed, box)
-    return at_seed, hypothesis.hits, hypothesis.t_hit_ns, _area(box)
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
+    return at_seed, hypothesis.hits, hypothesis.t_hit_ns, area(box)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from edge_runtime.tracking.update import Box, Detection
 
 
+def area(box: Box) -> float:
+    """Share of the frame a box takes."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes, 0..1."""
     width = min(a[2], b[2]) - max(a[0], b[0])

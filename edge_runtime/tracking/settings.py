@@ -24,6 +24,9 @@ class TrackSettings:
     predicted one by `gate_iou`, or lies within `gate_mahalanobis` (squared distance of the four box
     parameters, chi-square with 4 degrees of freedom: 13.28 keeps 99 % of what the filter expects).
 
+    A detection smaller than `least_area_share` of the largest of its frame counts as a speck: it neither
+    begins nor continues a track, except one an operator pointed at.
+
     Filter: `*_noise_*` are standard deviations of one detection, the centre's as a share of the box's side;
     `*_accel` root spectral densities of the acceleration driving the constant-velocity model, centre in
     frame sides/s^1.5, log of the size in 1/s^1.5; `*_speed_*` standard deviations of an unknown velocity.
@@ -33,6 +36,7 @@ class TrackSettings:
     acquire_window: int = 5
     score_high: float = 0.0
     score_low: float = 0.0
+    least_area_share: float = 0.1
     coast_after_ms: float = 100.0
     lost_after_ms: float = 500.0
     search_after_ms: float = 2000.0
@@ -65,6 +69,7 @@ class TrackSettings:
         _check(self.lost_after_ms > self.coast_after_ms, "lost_after_ms", self.lost_after_ms, beyond)
         later = f"at least lost_after_ms ({self.lost_after_ms:g})"
         _check(self.search_after_ms >= self.lost_after_ms, "search_after_ms", self.search_after_ms, later)
+        _check(self.least_area_share <= 1.0, "least_area_share", self.least_area_share, "0 to 1")
         _check(0.0 < self.gate_iou <= 1.0, "gate_iou", self.gate_iou, "above 0, at most 1")
         for name in ("centre_noise_share", "size_noise_log", "centre_accel", "size_accel"):
             _check(getattr(self, name) > 0, name, getattr(self, name), "above 0")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_runtime.tracking.acquire import Acquisition, lies_at
-from edge_runtime.tracking.gate import best_match
+from edge_runtime.tracking.gate import area, best_match
 from edge_runtime.tracking.kalman import extrapolate
 from edge_runtime.tracking.settings import TrackSettings
 from edge_runtime.tracking.states import FAULT, LOST, SEARCHING, TRACKING, WITH_BOX, aged
@@ -42,6 +42,7 @@ class Tracker:
         self._well_since_ns: int | None = None
         self._held_until_ns: int | None = None
         self._seed: tuple[Box, int] | None = None  # and until when it counts
+        self._pointed_at = False  # the track began at a seed
         self._reason: str | None = None
 
     def update(self, t_capture_ns: int, detections: Sequence[Detection]) -> TrackUpdate:
@@ -116,23 +117,31 @@ class Tracker:
             self._now_ns = t_ns
 
     def _usable(self, t_ns: int, detections: Sequence[Detection]) -> list[int]:
-        """Indices of what may count: a real box and score, of a frame that is not too old to be news."""
+        """Indices of what may count: a real box and score, of a frame that is not too old to be news.
+
+        Specks beside something much larger do not count, unless an operator pointed at them.
+        """
         if self._now_ns is not None and self._now_ns - t_ns > self.settings.lost_after_ms * MS:
             return []
         low = self.settings.score_low
-        return [i for i, found in enumerate(detections) if found.score >= low and _is_box(found.box_xyxy)]
+        good = [i for i, found in enumerate(detections) if found.score >= low and _is_box(found.box_xyxy)]
+        if len(good) < 2 or self._pointed_at:
+            return good
+        floor = self.settings.least_area_share * max(area(detections[i].box_xyxy) for i in good)
+        seed = self._seed_at(t_ns)
+        return [i for i in good if area(box := detections[i].box_xyxy) >= floor or _lies_at(seed, box)]
 
     def _age(self, t_ns: int) -> None:
         if self._detected_ns is None:
             return
         state = aged(self._state, (t_ns - self._detected_ns) / MS, self.settings)
-        if state == LOST and self._filter is not None:
-            self._filter = None
+        if state == LOST:
+            self._filter, self._pointed_at = None, False
         self._state = state
 
     def _drop(self, state: str) -> None:
         self._state = state
-        self._filter = None
+        self._filter, self._pointed_at = None, False
         self._acquisition.clear()
 
     def _continue(
@@ -161,6 +170,7 @@ class Tracker:
         if found is None:
             return None
         self._filter, self._detected_ns = found.filter, t_ns
+        self._pointed_at = _lies_at(seed, found.filter.box_xyxy)
         self._state, self._seed = TRACKING, None
         self._tid += 1
         self._acquisition.clear()
@@ -194,6 +204,10 @@ class Tracker:
             None,
             motion,
         )
+
+
+def _lies_at(seed: Box | None, box: Box) -> bool:
+    return seed is not None and lies_at(seed, box)
 
 
 def _is_box(box: Box) -> bool:

@@ -56,6 +56,24 @@ def test_only_scores_from_score_high_on_begin_a_track_and_score_low_keeps_it():
     assert run(tracker, [[(LEFT, 0.49)]], start=10)[0].accepted is None
 
 
+SPECK = (0.1, 0.4, 0.12, 0.42)
+
+
+def test_a_speck_beside_something_large_neither_begins_nor_continues_a_track():
+    tracker = Tracker()
+    assert run(tracker, [[SPECK]] * 3)[-1].state == TRACKING  # alone it is all there is
+    beside = run(tracker, [[LARGE, SPECK]] * 20, start=3)
+    assert {u.accepted for u in beside} == {None, 0}
+    assert next(i for i, u in enumerate(beside) if u.tid == 2) == 16  # 500 ms after the last of the speck
+
+
+def test_a_speck_an_operator_pointed_at_is_kept():
+    tracker = Tracker()
+    tracker.seed((0.05, 0.35, 0.15, 0.45), 0)
+    kept = run(tracker, [[LARGE, SPECK]] * 40, start=1)
+    assert {(u.tid, u.accepted) for u in kept[2:]} == {(1, 1)}
+
+
 def test_many_candidates_keep_the_number_of_hypotheses_bounded():
     tracker = Tracker(TrackSettings(acquire_hits=5))
     for i in range(40):
