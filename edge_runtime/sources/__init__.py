@@ -5,46 +5,78 @@ uri ──open_source──▶ Source ──iterate──▶ Frame, Frame, ...
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import re
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from edge_runtime.errors import SourceError
 from edge_runtime.modelfile import DEMO
-from edge_runtime.sources.base import Source
+from edge_runtime.sources.base import Source, SourceOptions
+from edge_runtime.sources.redact import redact
 
-__all__ = ["Source", "open_source"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-# scheme: module:class; a class takes what stands behind `scheme://`
-_BY_SCHEME = {
-    "v4l2": "edge_runtime.sources.camera:Camera",
+__all__ = ["Source", "SourceOptions", "open_source"]
+
+# scheme: module:name; called with what stands behind `scheme://`
+_FILES = {
     "video": "edge_runtime.sources.video:Video",
     "images": "edge_runtime.sources.images:Images",
     "demo": "edge_runtime.sources.video:Demo",
 }
-_LATER = ("http", "https", "rtsp", "rtsps", "rtp", "udp", "csi", "gst")
-_KINDS = "a video file, an image, a folder or glob of images, a camera (/dev/video0) or demo"
+# scheme: module:name; called with the scheme, what stands behind it, and the options
+_LIVE = {
+    "v4l2": "edge_runtime.sources.camera:open_camera",
+    "rtsp": "edge_runtime.sources.rtsp:open_rtsp",
+    "rtsps": "edge_runtime.sources.rtsp:open_rtsp",
+    "http": "edge_runtime.sources.mjpeg:open_mjpeg",
+    "https": "edge_runtime.sources.mjpeg:open_mjpeg",
+    "udp": "edge_runtime.sources.datagrams:open_datagrams",
+    "rtp": "edge_runtime.sources.datagrams:open_datagrams",
+    "csi": "edge_runtime.sources.gstreamer:open_csi",
+    "gst": "edge_runtime.sources.gstreamer:open_pipeline",
+}
+_KINDS = (
+    "a video file, an image, a folder or glob of images, a camera (/dev/video0, csi://0), "
+    "a stream (rtsp://, http://, udp://, rtp://), gst:PIPELINE or demo"
+)
 
 
-def open_source(uri: str) -> Source:
+def open_source(uri: str, options: SourceOptions | None = None) -> Source:
     """Open a source and check that it delivers.
 
     Args:
-        uri: `demo`; `/dev/video0`, `v4l2:///dev/video0` or a camera number; a path or `file://` URL of a
-            video, an image or a folder of images; a glob of images such as `photos/*.jpg`.
+        uri: `demo`; a path or `file://` URL of a video, an image or a folder of images; a glob of images such
+            as `photos/*.jpg`; or a live source: `/dev/video0`, `v4l2:///dev/video0` or a camera number,
+            `csi://0`, `rtsp(s)://`, `http(s)://` (motion JPEG), `udp://:PORT`, `rtp://:PORT`, `gst:PIPELINE`.
+            The README of this room lists what may stand behind each.
+        options: of live sources; what stands behind the URI comes first.
 
     Raises:
-        SourceError: not there, not readable, without a single frame, or of a kind not known.
+        SourceError: not there, not readable, without a single frame, or not known. Holds no credentials.
     """
     scheme, target = _classify(uri.strip())
-    if scheme in _LATER:
-        raise SourceError(f"{scheme} sources are not yet supported by this version; expected {_KINDS}")
-    if scheme not in _BY_SCHEME:
-        raise SourceError(f"unknown kind of source {scheme!r}; expected {_KINDS}")
-    module, _, name = _BY_SCHEME[scheme].partition(":")
-    return cast("Source", getattr(importlib.import_module(module), name)(target))
+    if scheme in _FILES:
+        try:
+            return cast("Source", _load(_FILES[scheme])(target))
+        except SourceError as error:  # a URI with a slip in it is taken for a path
+            raise SourceError(redact(str(error))) from None
+    if scheme in _LIVE:
+        if scheme not in ("gst", "v4l2"):  # as a browser does; a blank would end what is hidden in messages
+            target = re.sub(r"[\s\"']", lambda found: f"%{ord(found[0]):02X}", target)
+        return cast("Source", _load(_LIVE[scheme])(scheme, target, options or SourceOptions()))
+    close = difflib.get_close_matches(scheme, [*_LIVE, "file"], 2, 0.7)
+    meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+    raise SourceError(f"unknown kind of source {scheme!r}{meant}; expected {_KINDS}")
+
+
+def _load(place: str) -> Callable[..., object]:
+    module, _, name = place.partition(":")
+    return cast("Callable[..., object]", getattr(importlib.import_module(module), name))
 
 
 def _classify(uri: str) -> tuple[str, str]:
@@ -62,15 +94,18 @@ def _classify_path(text: str) -> tuple[str, str]:
         return "demo", ""
     if re.fullmatch(r"\d+", text):
         return "v4l2", f"/dev/video{text}"
-    if re.fullmatch(r"/dev/video\d+", text):
+    if re.match(r"/dev/video\d+(\?|$)", text):
         return "v4l2", text
     from edge_runtime.imagefile import SUFFIXES
 
     if not text:
         raise SourceError(f"the source is empty; expected {_KINDS}")
-    exists = path.exists()
-    if path.is_dir() or path.suffix.lower() in SUFFIXES or (not exists and any(c in text for c in "*?[")):
+    try:
+        exists, is_dir = path.exists(), path.is_dir()
+    except (OSError, ValueError):  # longer than a path can be, or with a zero in it
+        exists = is_dir = False
+    if is_dir or path.suffix.lower() in SUFFIXES or (not exists and any(c in text for c in "*?[")):
         return "images", text
     if not exists:
-        raise SourceError(f"{text}: no such file or folder; expected {_KINDS}")
+        raise SourceError(f"{redact(text)}: no such file or folder; expected {_KINDS}")
     return "video", text

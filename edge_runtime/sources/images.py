@@ -23,6 +23,8 @@ class Images:
     """A `Source` over image files; a frame's index is the position of its file in the sorted listing."""
 
     live = False
+    reconnects = 0
+    connected = True
     fps: float | None = None
     size: tuple[int, int] | None = None
 

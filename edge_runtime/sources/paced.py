@@ -19,6 +19,8 @@ class Paced:
     """A live `Source` over another one that knows its frame rate."""
 
     live = True
+    reconnects = 0
+    connected = True
 
     def __init__(self, source: Source) -> None:
         if source.fps is None:

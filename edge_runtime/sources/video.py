@@ -28,6 +28,8 @@ class Video:
     """A `Source` over one file. The first frame is decoded when it is opened, so a bad file fails at once."""
 
     live = False
+    reconnects = 0
+    connected = True
     skipped = 0
 
     def __init__(self, path: str | Path, name: str | None = None) -> None:

@@ -1,0 +1,185 @@
+"""V4L2 cameras behind a fake of OpenCV's capture: settings, time stamps, unplugging, plain errors."""
+
+import re
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.errors import SourceError
+from edge_runtime.sources import SourceOptions, camera, open_source
+from tests.edge_runtime.conftest import square_frame
+
+QUICK = SourceOptions(open_s=0.5, stall_s=0.5, retry_first_s=0.01, retry_most_s=0.02)
+
+
+class FakeCapture:
+    """A camera of OpenCV at 100 fps that delivers `count` frames, stamped `age_ms` ago, then none."""
+
+    def __init__(
+        self,
+        count: int = 10_000,
+        *,
+        opened: bool = True,
+        age_ms: float = 8.0,
+        image: np.ndarray | None = None,
+        takes: dict[int, float] | None = None,
+    ) -> None:
+        self.left, self.opened, self.age_ms, self.takes = count, opened, age_ms, takes or {}
+        self.image = square_frame() if image is None else image
+        self.settings: list[tuple[int, float]] = []
+        self.released = 0
+
+    def isOpened(self) -> bool:
+        return self.opened
+
+    def set(self, key: int, value: float) -> bool:
+        self.settings.append((key, value))
+        return True
+
+    def get(self, key: int) -> float:
+        if key == cv2.CAP_PROP_POS_MSEC:
+            return time.monotonic() * 1e3 - self.age_ms
+        return self.takes.get(key, dict(self.settings).get(key, 30.0 if key == cv2.CAP_PROP_FPS else 0.0))
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        time.sleep(0.01)
+        self.left -= 1
+        return (self.left >= 0, self.image if self.left >= 0 else None)
+
+    def release(self) -> None:
+        self.released += 1
+
+
+@pytest.fixture
+def plugged_in(monkeypatch, tmp_path):
+    """Puts captures behind a device node, one for each time it is opened; gives its URI."""
+
+    def plug_in(*captures: FakeCapture) -> str:
+        (tmp_path / "video0").touch()
+        left = list(captures)
+        monkeypatch.setattr(camera, "open_capture", lambda *_: left.pop(0) if len(left) > 1 else left[0])
+        return f"v4l2://{tmp_path}/video0"
+
+    return plug_in
+
+
+def test_a_camera_is_live_and_gives_frames(plugged_in):
+    source = open_source(plugged_in(FakeCapture()))
+    assert (source.live, source.fps, source.size, source.connected) == (True, 30.0, (128, 96), True)
+    frames = iter(source)
+    indices = [next(frames).index for _ in range(5)]
+    assert indices == sorted(set(indices))
+    source.close()
+    assert list(frames) == []
+
+
+def test_an_unplugged_camera_is_taken_up_again_and_leaves_a_gap(plugged_in):
+    first, second = FakeCapture(count=5), FakeCapture()
+    source = open_source(plugged_in(first, second), QUICK)
+    indices = []
+    for frame in source:
+        indices.append(frame.index)
+        if source.reconnects and len(indices) > 8:
+            source.close()
+    assert source.reconnects == 1
+    assert first.released == 1
+    assert second.released == 1
+    assert set(np.diff(indices)) >= {2}
+    assert 5 not in indices
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "expected_ms"),
+    [
+        pytest.param(8.0, 8.0, id="the driver's own stamp"),
+        pytest.param(5000.0, 0.0, id="a stamp of another clock"),
+        pytest.param(-50.0, 0.0, id="a stamp in the future"),
+    ],
+)
+def test_a_camera_frame_is_stamped_by_the_driver_where_that_is_plausible(plugged_in, age_ms, expected_ms):
+    source = open_source(plugged_in(FakeCapture(age_ms=age_ms)))
+    frames = iter(source)
+    ages_ms = [-(next(frames).t_capture_ns - time.monotonic_ns()) / 1e6 for _ in range(20)]
+    source.close()
+    assert min(ages_ms) == pytest.approx(expected_ms + 0.5, abs=2.5)  # handed over within 3 ms
+
+
+def test_settings_are_made_in_the_order_a_driver_needs(plugged_in):
+    capture = FakeCapture()
+    open_source(plugged_in(capture) + "?fps=60&height=720&width=1280&fourcc=mjpg").close()
+    assert capture.settings == [
+        (cv2.CAP_PROP_BUFFERSIZE, 3),
+        (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+        (cv2.CAP_PROP_FRAME_WIDTH, 1280),
+        (cv2.CAP_PROP_FRAME_HEIGHT, 720),
+        (cv2.CAP_PROP_FPS, 60.0),
+    ]
+
+
+def test_what_the_camera_does_instead_is_told(plugged_in, caplog):
+    yuyv = cv2.VideoWriter.fourcc(*"YUYV")
+    taken = {cv2.CAP_PROP_FRAME_WIDTH: 640.0, cv2.CAP_PROP_FRAME_HEIGHT: 480.0, cv2.CAP_PROP_FOURCC: yuyv}
+    uri = plugged_in(FakeCapture(takes=taken))
+    open_source(uri + "?fourcc=MJPG&width=1280&height=480").close()
+    assert "the camera gives fourcc YUYV instead of MJPG, width 640 instead of 1280" in caplog.text
+    assert "height" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((96, 128), (96, 128, 3)), ((96, 128, 1), (96, 128, 3)), ((96, 128, 3), (96, 128, 3))],
+    ids=["gray", "gray with channel", "color"],
+)
+def test_gray_pictures_become_color(plugged_in, shape, expected):
+    source = open_source(plugged_in(FakeCapture(image=np.full(shape, 7, np.uint8))))
+    frame = next(iter(source))
+    source.close()
+    assert frame.image_bgr_u8.shape == expected
+    assert (frame.image_bgr_u8 == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("capture", "query", "message"),
+    [
+        pytest.param(FakeCapture(opened=False), "", "cannot open this camera", id="busy"),
+        pytest.param(FakeCapture(count=0), "", "opens but delivers no frame", id="silent"),
+        pytest.param(
+            FakeCapture(image=np.zeros((4, 4, 2), np.uint8)), "", "no picture within 0.5 s", id="odd"
+        ),
+        pytest.param(FakeCapture(), "?width=wide", "bad setting width=wide, expected a whole", id="width"),
+        pytest.param(
+            FakeCapture(), "?fourcc=JPEG2", "bad setting fourcc=JPEG2, expected a pixel", id="format"
+        ),
+        pytest.param(FakeCapture(), "?depth=8", "unknown setting 'depth=8'; expected", id="unknown"),
+    ],
+)
+def test_a_camera_that_does_not_work_is_refused(plugged_in, capture, query, message):
+    with pytest.raises(SourceError, match=message) as caught:
+        open_source(plugged_in(capture) + query, QUICK)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["/dev/video987", "v4l2:///dev/video987", "987", "/dev/video987?width=640"])
+def test_a_missing_camera_is_told_with_those_that_are_there(monkeypatch, tmp_path, uri):
+    for name in ("video0", "video2"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(camera, "DEVICES", tmp_path)
+    found = re.escape(
+        "/dev/video987: no such camera; "
+        f"cameras here: {tmp_path}/video0 (unnamed), {tmp_path}/video2 (unnamed)"
+    )
+    with pytest.raises(SourceError, match=found):
+        open_source(uri)
+
+
+def test_a_camera_may_be_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(camera, "open_capture", lambda *_: FakeCapture())
+    source = open_source(f"v4l2://{tmp_path}/video0?wait=1", QUICK)
+    assert (source.connected, source.size) == (False, None)
+    Path(tmp_path / "video0").touch()
+    assert next(iter(source)).index == 0
+    assert (source.connected, source.reconnects) == (True, 0)
+    source.close()
