@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_runtime.stats import WINDOW_S
 
@@ -74,7 +74,7 @@ class Vitals:
 
     def fps(self) -> float | None:
         """Frames per second over the newest ten seconds; None in the first second."""
-        counted: list[tuple[int, Any]] = list(self._counted)
+        counted = list(self._counted)
         if len(counted) < 2:
             return None
         (t0_ns, before), (t1_ns, after) = counted[0], counted[-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import cv2
 
@@ -18,8 +18,6 @@ from edge_runtime.sinks.videostream import StreamWriter, can_index, index
 from edge_runtime.sources.opencv import be_quiet, open_capture
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from edge_runtime.live import RunContext
     from edge_runtime.records import Record
     from edge_runtime.sinks.base import Result
@@ -27,12 +25,6 @@ if TYPE_CHECKING:
 _FOURCC = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}  # coders every OpenCV has
 _DEFAULT_FPS = 30.0  # for images, which have no rate
 _LEAST_FREE_BYTES = 32 << 20  # stop while the file can still be ended
-
-
-class _Writer(Protocol):
-    def write(self, picture: np.ndarray) -> None: ...
-
-    def release(self) -> None: ...
 
 
 class VideoFile:
@@ -44,7 +36,7 @@ class VideoFile:
         self.name = f"video:{target}"
         self._path = Path(target)
         self._suffix = self._path.suffix.lower()
-        self._writer: _Writer | None = None
+        self._writer: StreamWriter | cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._fps = _DEFAULT_FPS
         self._written = 0
@@ -99,7 +91,7 @@ class VideoFile:
         """Of the partial file: a container that needs no end, where it can be turned into another later."""
         return ".mkv" if can_index() and self._suffix != ".avi" else self._suffix
 
-    def _open_writer(self, width: int, height: int) -> _Writer:
+    def _open_writer(self, width: int, height: int) -> StreamWriter | cv2.VideoWriter:
         self._size = (width - width % 2, height - height % 2)  # video coders want even sizes
         if can_index():
             return StreamWriter(self._part, self._fourcc, self._fps, self._size)

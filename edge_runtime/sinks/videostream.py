@@ -12,12 +12,16 @@ import os
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from edge_runtime.errors import SinkError
 from edge_runtime.sources.opencv import be_quiet, open_capture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _PIPE_BYTES = 1 << 16
 
@@ -48,7 +52,7 @@ class StreamWriter:
         self._copier = threading.Thread(target=self._copy, name=f"copy {path.name}", daemon=True)
         self._copier.start()
 
-    def write(self, picture: np.ndarray) -> None:
+    def write(self, picture: NDArray[np.uint8]) -> None:
         """Code one frame. Raises OSError when the file could not be written."""
         self._writer.write(picture)
         if self._error is not None:
@@ -94,7 +98,9 @@ def index(stream: Path, target: Path, fourcc: int, fps: float) -> None:
         packet = read[1].ravel()
         is_key = reader.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) != 0
         writer.set(cv2.VIDEOWRITER_PROP_KEY_FLAG, float(is_key))
-        if is_key and head is not None:  # Matroska keeps the coder's parameters aside, players of others want them here
+        if (
+            is_key and head is not None
+        ):  # Matroska keeps these aside, others want them here
             packet = np.concatenate([head.ravel(), packet])
         writer.write(packet[None])
     writer.release()

@@ -279,7 +279,8 @@ def main(
         f"source died {report.reconnects} times, engine reloaded {report.reloads} times, "
         f"{report.faults} faults, slow sink lost {report.slow_dropped}\n"
         f"memory {first[1]:.1f} MB after the warm-up, {last[1]:.1f} MB at the end: "
-        f"grew {report.growth_mb:+.1f} MB (bound {MOST_GROWTH_MB:g})\nthreads {first[2]} -> {last[2]}, descriptors {first[3]} -> {last[3]}"
+        f"grew {report.growth_mb:+.1f} MB (bound {MOST_GROWTH_MB:g})\n"
+        f"threads {first[2]} -> {last[2]}, descriptors {first[3]} -> {last[3]}"
     )
     for problem in report.problems():
         print(f"MISS {problem}")
