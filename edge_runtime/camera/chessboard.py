@@ -152,9 +152,11 @@ class Charuco:
         for kind in self._boards:
             made, detector = kind
             pixels, ids, _, _ = detector.detectBoard(gray_u8)
-            if ids is not None and len(ids) >= self._least:
+            if ids is None or len(ids) < self._least:
+                continue
+            board_m = np.asarray(made.getChessboardCorners(), np.float32)[np.ravel(ids)]
+            if np.ptp(board_m[:, :2], axis=0).min() > 0:  # one row alone has no plane
                 self._boards = [kind]
-                board_m = np.asarray(made.getChessboardCorners(), np.float32)[np.ravel(ids)]
                 rough = np.asarray(pixels, np.float32).reshape(-1, 2)  # OpenCV 4.10 is off by half a pixel
                 return Corners(board_m, _refined(gray_u8, rough, CHARUCO_WINDOW_SHARE))
         return None

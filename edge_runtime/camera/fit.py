@@ -134,7 +134,27 @@ def _solve_fisheye(board: Any, seen: Any, size: tuple[int, int]) -> Any:
     _, matrix, bent, turns, shifts = solve(
         points, where, size, np.zeros((3, 3)), np.zeros((4, 1)), flags=flags, criteria=steps
     )
-    return matrix, bent, turns, shifts, 0.0
+    return matrix, bent, turns, shifts, _fisheye_focal_std(points, where, matrix, bent, turns, shifts)
+
+
+def _fisheye_focal_std(points: Any, where: Any, matrix: Any, bent: Any, turns: Any, shifts: Any) -> float:
+    """Relative standard deviation of the focal length, which OpenCV tells of Brown lenses only.
+
+    From the normal equations of the last step, the poses of the board eliminated (Schur complement).
+    """
+    normal, squares, equations = np.zeros((8, 8)), 0.0, 0
+    for board, seen, turn, shift in zip(points, where, turns, shifts, strict=True):
+        predicted, jacobian = cv2.fisheye.projectPoints(board, turn, shift, matrix, bent)
+        lens, pose = jacobian[:, :8], jacobian[:, 8:14]  # f, c, k | rotation, translation | skew
+        shared = pose.T @ lens
+        normal += lens.T @ lens - shared.T @ np.linalg.pinv(pose.T @ pose) @ shared
+        squares += float(((predicted - seen) ** 2).sum())
+        equations += len(jacobian) - 6
+    try:
+        variance = np.diag(np.linalg.inv(normal))[:2] * squares / max(1, equations - 8)
+    except np.linalg.LinAlgError:
+        return math.inf
+    return float(np.max(np.sqrt(np.maximum(variance, 0.0)) / (matrix[0, 0], matrix[1, 1])))
 
 
 def _need_views(kept: int, rejected: int) -> None:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 PANEL_WIDTH = 960
 ARROW_PX = 18.0  # length on the picture of the RMS residual
-_INK, _DOT, _ARROW, _LINE = (245, 245, 245), (90, 200, 90), (60, 120, 255), (80, 220, 255)
+BAND_PX = 36
+_INK, _BAND = (245, 245, 245), (24, 20, 18)
+_DOT, _ARROW, _LINE = (90, 200, 90), (60, 120, 255), (80, 220, 255)
 
 
 def draw_calibration(fit: Fit, size: tuple[int, int]) -> bytes:
@@ -74,6 +76,7 @@ def _fixed(points: Any) -> NDArray[np.int32]:
 
 
 def _write(canvas: NDArray[np.uint8], text: str) -> None:
-    at = (14, canvas.shape[0] - 16)
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.7, (20, 20, 20), 4, cv2.LINE_AA)
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.7, _INK, 1, cv2.LINE_AA)
+    """One line in a dark band along the bottom."""
+    height, width = canvas.shape[:2]
+    cv2.rectangle(canvas, (0, height - BAND_PX), (width, height), _BAND, -1)
+    cv2.putText(canvas, text, (14, height - 11), cv2.FONT_HERSHEY_SIMPLEX, 0.65, _INK, 1, cv2.LINE_AA)

@@ -136,5 +136,5 @@ def _traits(corners: Corners, size: tuple[int, int]) -> NDArray[np.float64]:
     pixels = corners.pixels.astype(np.float64) / max(size)
     plane, _ = cv2.findHomography(board, pixels)
     slant = np.zeros(2) if plane is None else plane[2, :2] / plane[2, 2]
-    spread = np.log(np.sqrt(np.linalg.det(np.cov(pixels.T))) + 1e-9)
+    spread = 0.5 * np.log(np.abs(np.linalg.det(np.cov(pixels.T))) + 1e-18)
     return np.array([*pixels.mean(0), 0.3 * spread, *(2.0 * slant)])

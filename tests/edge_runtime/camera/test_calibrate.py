@@ -167,6 +167,35 @@ def test_views_that_do_not_determine_the_lens_are_refused(views, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("truth", "lens"),
+    [pytest.param(BROWN, "brown", id="brown"), pytest.param(FISHEYE, "fisheye", id="fisheye")],
+)
+def test_the_told_uncertainty_of_the_focal_length_is_the_scatter_of_calibrations(truth, lens):
+    held = boards.poses(10, 1.0, *((1.8, 0.6) if truth.fisheye else (0.7, 1.0)))
+    fits = []
+    for again in range(12):
+        views = [geometric_view(truth, *pose, 100 * again + k, 0.05) for k, pose in enumerate(held)]
+        fits.append(fit_views(views, SIZE, lens))
+    scatter = np.std([fit.matrix[:2, :2].diagonal() for fit in fits], axis=0).max() / truth.fx
+    told = np.mean([fit.focal_std for fit in fits])
+    assert 0.5 < told / scatter < 2.0
+
+
+def test_a_live_camera_is_refused(monkeypatch):
+    class Live:
+        live, fps, name, closed = True, 30.0, "/dev/video0", False
+
+        def close(self):
+            self.closed = True
+
+    camera = Live()
+    monkeypatch.setattr("edge_runtime.camera.views.open_source", lambda uri: camera)
+    with pytest.raises(SourceError, match="/dev/video0 is live; record a video of the board first"):
+        find_views(["/dev/video0"], BOARD)
+    assert camera.closed
+
+
 def test_frontal_views_of_a_fisheye_are_refused_too():
     with pytest.raises(SourceError, match=r"do not determine the focal length|no fisheye lens fits"):
         fit_views(geometric_views(FISHEYE, slant=0.0), SIZE, "fisheye")
