@@ -62,6 +62,7 @@ class RunSettings:
     summary_json: Path | None = None
     force: bool = False
     engine_dir: Path | None = None
+    dla: int | None = None
     track: tuple[str, ...] = ()
     no_track: bool = False
     camera: Path | None = None
@@ -93,6 +94,7 @@ def fly(settings: RunSettings) -> None:
         settings.threads,
         settings.precision,
         settings.engine_dir,
+        settings.dla,
     )
     with contextlib.ExitStack() as opened:
         backend = reopen()

@@ -34,6 +34,7 @@ def open_backend(
     threads: int | None = None,
     precision: str | None = None,
     engine_dir: Path | None = None,
+    dla_core: int | None = None,
 ) -> Backend:
     """Open a model and try it once.
 
@@ -43,6 +44,7 @@ def open_backend(
         threads: CPU threads of one inference; None takes min(physical cores, 4).
         precision: which file of a directory; a file must have it.
         engine_dir: where TensorRT's engines are kept; None is beside the model.
+        dla_core: deep-learning accelerator of an Orin that TensorRT shall use; fp16 only.
 
     Raises:
         ModelError: missing, damaged, edited, not one of our model files, or not of this precision.
@@ -51,14 +53,16 @@ def open_backend(
     """
     if device not in DEVICES:
         raise UsageError(f"unknown device {device!r}, expected one of {', '.join(DEVICES)}")
+    if dla_core is not None and device == "cpu":
+        raise UsageError(f"--dla {dla_core} needs --device tensorrt, not cpu")
     if threads is not None and threads < 1:
         raise UsageError(f"threads = {threads}, expected at least 1")
-    if device == "tensorrt":
-        return _open_tensorrt(model, precision, engine_dir, _find_packages())
+    if device == "tensorrt" or dla_core is not None:
+        return _open_tensorrt(model, precision, engine_dir, dla_core, _find_packages())
     trt = _find_packages_for_gpu() if device == "auto" else None
     if trt is not None:
         try:
-            return _open_tensorrt(model, precision, engine_dir, trt)
+            return _open_tensorrt(model, precision, engine_dir, dla_core, trt)
         except EngineError as error:
             log.warning("the CPU runs the network, not the GPU: %s", error)
     return _open_cpu(model, precision, threads)
@@ -98,7 +102,7 @@ def _open_cpu(model: str | Path, precision: str | None, threads: int | None) -> 
 
 
 def _open_tensorrt(
-    model: str | Path, precision: str | None, engine_dir: Path | None, trt: TensorRT
+    model: str | Path, precision: str | None, engine_dir: Path | None, dla_core: int | None, trt: TensorRT
 ) -> Backend:
     from edge_runtime.backends.tensorrt import open_tensorrt
 
@@ -107,7 +111,11 @@ def _open_tensorrt(
     why = misfit(contract, suits)
     if why is not None:
         raise EngineError(f"{path} {why}; take another file of the model directory")
-    return open_tensorrt(path, contract, trt, engine_dir)
+    if dla_core is not None and contract.precision != "fp16":
+        raise UsageError(
+            f"--dla {dla_core} runs fp16, {path.name} is {contract.precision}; add --precision fp16"
+        )
+    return open_tensorrt(path, contract, trt, engine_dir, dla_core)
 
 
 def _find(model: str | Path, precision: str | None, suits: Suits) -> tuple[Path, ModelContract]:

@@ -38,7 +38,11 @@ GRAPH_TOLERANCE = 1e-2  # a graph that differs by more from the plain run has ca
 
 
 def open_tensorrt(
-    path: Path, contract: ModelContract, trt: TensorRT, engine_dir: Path | None
+    path: Path,
+    contract: ModelContract,
+    trt: TensorRT,
+    engine_dir: Path | None,
+    dla_core: int | None = None,
 ) -> TensorRtBackend:
     """Open a model on the first GPU; its engine is built first when there is none that fits.
 
@@ -46,7 +50,7 @@ def open_tensorrt(
         EngineError: no GPU, no memory, or TensorRT cannot build, load or run the model.
         MissingExtra: pycuda is not installed.
     """
-    gpu = PycudaGpu()
+    gpu, options = PycudaGpu(), engines.EngineOptions(dla_core=dla_core)
 
     def plan(distrust: str | None) -> bytes:
         facts = engines.GpuFacts(
@@ -55,7 +59,7 @@ def open_tensorrt(
             platform=engines.platform_release(),
             free_bytes=gpu.free_bytes(),
         )
-        return engines.plan_for(path, contract, engine_dir, facts, trt=trt, distrust=distrust)
+        return engines.plan_for(path, contract, engine_dir, facts, options, trt=trt, distrust=distrust)
 
     return TensorRtBackend(path, contract, trt, gpu, plan)
 

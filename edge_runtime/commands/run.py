@@ -35,6 +35,7 @@ POSITIVE = click.IntRange(1)
 @click.option(
     "--engine-dir", type=cliutil.PATH, help="Where TensorRT's engines are kept.  [default: beside the model]"
 )
+@click.option("--dla", type=click.IntRange(0, 1), help="Run on this DLA core of an Orin; fp16 only.")
 @click.option("--threads", type=POSITIVE, help="CPU threads of one inference.  [default: cores, up to 4]")
 @click.option("--max-frames", type=POSITIVE, help="Stop after so many records.")
 @click.option("--threshold", type=FRACTION, help="Cuts the map into boxes.  [default: the model's]")

@@ -11,7 +11,7 @@ from edge_runtime import nvidia
 from edge_runtime.backends import cuda, open_backend, tensorrt
 from edge_runtime.engines import trt as trtmodule
 from edge_runtime.engines.trt import TensorRT
-from edge_runtime.errors import EngineError, MissingExtra
+from edge_runtime.errors import EngineError, MissingExtra, UsageError
 from tests.edge_runtime.conftest import with_contract, write_brightness_model
 
 
@@ -51,8 +51,11 @@ class Machine:
         version = self._part("tensorrt")
         return TensorRT(None, version, self.parts.get("name", "tensorrt"), "here")
 
-    def _open(self, path: Path, contract: Any, trt: TensorRT, engine_dir: Path | None) -> Any:
+    def _open(
+        self, path: Path, contract: Any, trt: TensorRT, engine_dir: Path | None, dla_core: int | None
+    ) -> Any:
         self._part("engine")
+        self.dla_core = dla_core
         self.opened.append((path, engine_dir))
         return SimpleNamespace(name=trt.label, contract=contract)
 
@@ -143,3 +146,13 @@ def test_a_file_for_another_device_is_refused_before_an_engine_is_built(
     with pytest.raises(EngineError, match=message):
         open_backend(models / file, "tensorrt")
     assert machine.opened == []
+
+
+def test_a_dla_core_means_tensorrt_and_fp16(models, monkeypatch):
+    machine = Machine(monkeypatch, tensorrt=(10, 3), name="tensorrt")
+    assert open_backend(models, "auto", dla_core=1).name == "tensorrt 10.3"
+    assert machine.dla_core == 1
+    with pytest.raises(UsageError, match=r"--dla 1 runs fp16, t-int8\.onnx is int8"):
+        open_backend(models, "tensorrt", precision="int8", dla_core=1)
+    with pytest.raises(UsageError, match="--dla 1 needs --device tensorrt"):
+        open_backend(models, "cpu", dla_core=1)
