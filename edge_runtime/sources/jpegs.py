@@ -17,6 +17,7 @@ _MOST_TEXT = 8192  # kept of what stands before a picture
 _START = b"\xff\xd8\xff"
 _IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in entropy-coded data: a marker that means something
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
+_NOTES = {*range(0xE0, 0xF0), 0xFE}  # application data and comments
 _SIZES = {0xC0, 0xC1, 0xC2, 0xC3}  # start of frame: holds height and width
 
 
@@ -27,6 +28,7 @@ class JpegCutter:
         self._buffer = bytearray()
         self._text = b""
         self._at = 0  # next marker, within the picture that the buffer starts with; 0: no picture yet
+        self._tables_at = 0  # where tables begin; until there, thumbnails of the same form may be inside
         self._in_scan = False
         self.broken = 0  # pictures given up: cut short, too large, no JPEG after all
 
@@ -58,7 +60,9 @@ class JpegCutter:
             if self._at + 2 > len(self._buffer):
                 return None
             marker = self._buffer[self._at + 1]
-            if self._buffer[self._at] != 0xFF or marker in (0, _SOI):
+            if self._buffer[self._at] != 0xFF or marker == 0:
+                self._give_up(self._tables_at or self._at)  # a length was wrong, or led into the next picture
+            elif marker == _SOI:
                 self._give_up(self._at)
             elif marker == _EOI:
                 return self._at + 2
@@ -80,6 +84,8 @@ class JpegCutter:
         if length < 2 or (marker in _SIZES and height * width > MOST_PIXELS):
             self._give_up(self._at + 2)
             return True
+        if not self._tables_at and marker not in _NOTES:
+            self._tables_at = self._at
         self._at += 2 + length
         self._in_scan = marker == _SOS
         return True
@@ -93,7 +99,7 @@ class JpegCutter:
             return False
         self._text = bytes((self._text + self._buffer[:start])[-_MOST_TEXT:])
         del self._buffer[:start]
-        self._at, self._in_scan = 2, False
+        self._at, self._tables_at, self._in_scan = 2, 0, False
         return True
 
     def _give_up(self, at: int) -> None:

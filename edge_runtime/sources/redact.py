@@ -9,7 +9,8 @@ HIDDEN = "***"
 # Everything between a scheme and the last @ of the word. Passwords may hold any character, written plainly
 # or percent-encoded, so a host behind another @ is rather hidden than a password shown.
 _USER_INFO = re.compile(r"(\w[\w+.-]*:/{1,3})[^\s\"']*@")
-_BARE_USER_INFO = re.compile(r"(?<!\w)[^\s/\"':]+:(?!//)[^\s\"'@]*@")  # name:password@host without a scheme
+# name:password@host without a scheme, and not what is hidden already
+_BARE_USER_INFO = re.compile(r"(?<!\w)[^\s/\"':]+:(?!/{1,3}\*{3}@)[^\s\"'@]*@")
 _SETTING = re.compile(
     r"((?:\b|_|-)(?:pass(?:word|wd)?|pwd|pw|token|api-?_?key|key|secret|auth\w*|user(?:name|-id)?|usr|login|sig\w*"
     r"|user-pw|proxy-pw)=)(\"[^\"]*\"|'[^']*'|[^\s&;!#]+)",
