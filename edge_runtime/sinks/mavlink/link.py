@@ -65,6 +65,7 @@ class Link:
         self._signing = self._dialect.MAVLinkSigning()
         self._signing.secret_key, self._signing.link_id = key, link_id
         self._signing.sign_outgoing = key is not None
+        self._signing.allow_unsigned_callback = lambda *_: False  # counts what is refused
         self._speakers = {compid: self._new_codec(compid) for compid in self._ours}
         self._parser = self._new_codec(0)
         self.sent = 0
@@ -74,8 +75,7 @@ class Link:
     @property
     def refused(self) -> int:
         """Packets received without a valid signature."""
-        signing = self._signing
-        return int(signing.badsig_count + signing.reject_count)
+        return int(self._signing.reject_count)
 
     def peers(self) -> list[Hashable]:
         """Who is at the other end."""

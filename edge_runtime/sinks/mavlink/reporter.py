@@ -52,7 +52,7 @@ class Reporter:
                 if record["state"] == "FAULT" or self._was_healthy:
                     self._fault()
                 return
-            self._faulted = False
+            self._faulted, self._was_healthy = False, True
             expires_ns = record["t_cap_mono_ns"] + self._max_age_ns
             fresh = now_ns <= expires_ns
             if record["valid"] and fresh:
