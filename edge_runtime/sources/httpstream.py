@@ -99,13 +99,17 @@ class HttpStream:
         try:
             self._connection = self._connect(parts.scheme, host, port)
             self._connection.request("GET", _path(parts), headers=headers)
-            return self._connection.getresponse()
+            response = self._connection.getresponse()
         except (http.client.HTTPException, ValueError, ConnectionResetError, BrokenPipeError):
             if self._timed_out:
                 raise LinkLost(f"{host} port {port} does not answer within {self._open_s:g} s") from None
             raise LinkLost(f"{host} port {port} answers, but not as an HTTP server does") from None
         except OSError as error:
             raise LinkLost(unreachable(error, host, port)) from None
+        if self._timed_out:  # in the middle of the headers: they look as if they had ended
+            response.close()
+            raise LinkLost(f"{host} port {port} does not answer within {self._open_s:g} s")
+        return response
 
     def _connect(self, scheme: str, host: str, port: int) -> http.client.HTTPConnection:
         if scheme == "https":

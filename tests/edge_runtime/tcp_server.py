@@ -22,8 +22,9 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=cu
 class TcpServer:
     """Calls `talk(client, request)` for each client, in a thread; `request` goes up to the blank line."""
 
-    def __init__(self, talk: Talk, port: int = 0) -> None:
+    def __init__(self, talk: Talk, port: int = 0, *, listens: bool = True) -> None:
         self._talk = talk
+        self._listens = listens  # to the request before it talks
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/video"
@@ -49,7 +50,7 @@ class TcpServer:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             request = b""
-            while b"\r\n\r\n" not in request and (received := client.recv(4096)):
+            while self._listens and b"\r\n\r\n" not in request and (received := client.recv(4096)):
                 request += received
             self.requests.append(request)
             self._talk(client, request)
