@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.sinks.mavlink.messages import DOWN
+from edge_runtime.tracking import Detection, Tracker, TrackSettings
 from tests.edge_runtime.record_rules import problems, validator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_runtime.live import Controls
 
 Record = dict[str, Any]
 MAX_AGE_MS = 150.0
@@ -109,3 +116,50 @@ def record(
     }
     assert problems(made, MAX_AGE_MS) == []
     return made
+
+
+class Feeder:
+    """Feeds a sink from a thread as the pipeline does: detections by script, states by the real tracker."""
+
+    def __init__(self, report: Callable[[Record], None], controls: Controls, *, fps: float = 30.0) -> None:
+        self.records: list[Record] = []
+        self.seen = False  # is the asset in the picture?
+        self._report, self._controls, self._period_s = report, controls, 1 / fps
+        self._tracker = Tracker(TrackSettings())
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Feeder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join(2)
+
+    def _run(self) -> None:
+        due_s = time.monotonic()
+        while not self._ending.wait(max(0.0, due_s - time.monotonic())):
+            due_s += self._period_s
+            made = self._next()
+            self.records.append(made)
+            self._report(made)
+
+    def _next(self) -> Record:
+        captured_ns = time.monotonic_ns() - 5_000_000
+        for request in self._controls.take():
+            if request.kind == "stop":
+                self._tracker.release(captured_ns)
+        seq = len(self.records)
+        left = 0.4 + 0.05 * math.sin(seq / 10)
+        box = (left, 0.2, left + 0.2, 0.8)
+        update = self._tracker.update(captured_ns, [Detection(box, 0.9)] if self.seen else [])
+        return record(
+            seq,
+            update.state,
+            tid=update.tid or 0,
+            box=update.box_xyxy or (),
+            captured_ns=captured_ns,
+            detected=update.box_src == "det",
+            ray=(left - 0.5, 0.1),
+        )
