@@ -195,7 +195,10 @@ class Pipeline:
                 "unreadable": source.skipped,
             },
             "engine": {"failures": self._engine.failures, "reloads": self._engine.reloads},
-            "dropped": {"frames": self._frames.dropped, **{sink["name"]: sink["dropped"] for sink in sinks}},
+            "dropped": {
+                "frames": self._lost_before_inference(),
+                **{sink["name"]: sink["dropped"] for sink in sinks},
+            },
             "stages": stages,
             "sinks": sinks,
             "transitions": list(self._perception.transitions),
@@ -277,6 +280,11 @@ class Pipeline:
         self._dropped_by_sinks, self._reconnects = dropped_by_sinks, reconnects
         return tuple(flag for flag, is_set in found.items() if is_set)
 
+    def _lost_before_inference(self) -> int:
+        """Frames that gave way to newer ones, in our mailbox or in that of a source with its own thread."""
+        in_source: int = getattr(self._source, "dropped", 0)
+        return self._frames.dropped + in_source
+
     def _outcome(self) -> Outcome:
         stages = self._stages.summary()
         for worker in self._workers:
@@ -286,7 +294,7 @@ class Pipeline:
             seconds=(self._ended_ns - self._started_ns) / 1e9,
             detections=self._detections,
             valid=self._valid,
-            dropped=self._frames.dropped,
+            dropped=self._lost_before_inference(),
             skipped=self._source.skipped,
             stages=stages,
             sinks=[worker.summary() for worker in self._workers],

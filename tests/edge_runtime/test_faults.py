@@ -15,14 +15,16 @@ from edge_runtime.backends.onnx_cpu import OnnxCpu
 from edge_runtime.frames import Frame
 from edge_runtime.live import RunContext
 from edge_runtime.pipeline import Pipeline
+from edge_runtime.sources import SourceOptions, open_source
 from edge_runtime.summary import live_line
 from edge_runtime.tracking import Tracker, TrackSettings
 from tests.edge_runtime.conftest import CONTRACT, square_frame
 from tests.edge_runtime.fakes import FakeBackend, FakeSink, FakeSource
 from tests.edge_runtime.record_rules import problems
+from tests.edge_runtime.tcp_server import TcpServer, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from edge_runtime.outcome import Outcome
 
@@ -191,6 +193,43 @@ def test_a_reconnect_is_flagged_once_and_counted():
     (flagged,) = (r for r in records if "reconnected" in r["flags"])
     assert flagged["frame"]["idx"] >= 8
     assert outcome.reconnects == 1
+
+
+def test_a_network_camera_killed_and_started_again_is_a_fault_and_then_work_as_before():
+    """A real server: records while it lives, heartbeats stopped while it is dead, a flag when it is back."""
+    options = SourceOptions(open_s=2.0, stall_s=0.4, retry_first_s=0.02, retry_most_s=0.05)
+    first = TcpServer(stream(fps=100))
+    source, sink, context = open_source(first.url, options), FakeSink(capacity=10_000), RunContext()
+    backend = FakeBackend()
+    pipeline = Pipeline(
+        source, backend, [sink], contract=CONTRACT, header=HEADER, context=context, frozen_ms=0
+    )
+    ended: list[Outcome] = []
+    stop = threading.Event()
+    flight = threading.Thread(target=lambda: ended.append(pipeline.run(stop.is_set)))
+    flight.start()
+    wait_until(lambda: len(sink.records) > 5)
+    first.__exit__()
+    wait_until(lambda: not context.health.healthy())
+    with TcpServer(stream(fps=100), first.port):
+        wait_until(lambda: context.health.healthy() and len(sink.records) > 20)
+        stop.set()
+        flight.join(10)
+    assert [problems(record, 150.0) for record in sink.records] == [[]] * len(sink.records)
+    states = runs(sink.records)
+    assert states[0] == states[-1] == "TRACKING"
+    assert "FAULT" in states
+    assert sum("reconnected" in record["flags"] for record in sink.records) == 1
+    (outcome,) = ended
+    assert (outcome.reconnects, outcome.faults, outcome.stuck, outcome.error) == (1, 1, (), None)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Fail when it does not come true."""
+    deadline_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline_s, "did not come true"
+        time.sleep(0.005)
 
 
 def test_a_step_of_the_wall_clock_changes_no_age_and_no_state(monkeypatch):
