@@ -31,14 +31,22 @@ def iou(a: Box, b: Box) -> float:
     return shared / both if both > 0.0 else 0.0
 
 
+def covered(box: Box, by: Box) -> float:
+    """Share of a box's area that lies within another, 0..1."""
+    width = min(box[2], by[2]) - max(box[0], by[0])
+    height = min(box[3], by[3]) - max(box[1], by[1])
+    return width * height / area(box) if width > 0.0 and height > 0.0 else 0.0
+
+
 def best_match(
     track: BoxFilter, detections: Sequence[Detection], among: Iterable[int], settings: TrackSettings
 ) -> int | None:
     """Index of the detection that fits best, among those allowed; None when none passes the gate.
 
-    A detection passes by overlap or by Mahalanobis distance. The second widens with the time since the last
-    correction, so a gap between frames or a fast pan does not lose the track. More overlap wins; among
-    detections without any, the smaller distance.
+    A detection passes by overlap, by Mahalanobis distance, or by holding most of the expected box. The second
+    widens with the time since the last correction, so a gap between frames or a fast pan does not lose the
+    track; the third is for regions of the map that merge: an asset coming into view shows in pieces first.
+    More overlap wins; among detections without any, the smaller distance.
 
     Args:
         track: predicted to the capture time of the detections.
@@ -50,7 +58,8 @@ def best_match(
         box = detections[i].box_xyxy
         overlap = iou(expected, box)
         distance = track.distance(box)
-        if overlap < settings.gate_iou and distance > settings.gate_mahalanobis:
+        near = overlap >= settings.gate_iou or distance <= settings.gate_mahalanobis
+        if not near and covered(expected, box) < settings.gate_covered:
             continue
         rank = (overlap, -distance)
         if best is None or rank > best_rank:

@@ -22,7 +22,8 @@ class TrackSettings:
     Acquisition: `acquire_hits` of the last `acquire_window` frames hold a detection of at least `score_high`
     in the same place. A track goes on with a detection of at least `score_low` whose box overlaps the
     predicted one by `gate_iou`, or lies within `gate_mahalanobis` (squared distance of the four box
-    parameters, chi-square with 4 degrees of freedom: 13.28 keeps 99 % of what the filter expects).
+    parameters, chi-square with 4 degrees of freedom: 13.28 keeps 99 % of what the filter expects), or holds a
+    share `gate_covered` of the predicted box.
 
     A detection smaller than `least_area_share` of the largest of its frame counts as a speck: it neither
     begins nor continues a track, except one an operator pointed at.
@@ -45,8 +46,9 @@ class TrackSettings:
     seed_for_ms: float = 5000.0  # how long an operator's seed comes first
     gate_iou: float = 0.3
     gate_mahalanobis: float = 13.28
+    gate_covered: float = 0.9
     centre_noise_share: float = 0.06
-    size_noise_log: float = 0.12
+    size_noise_log: float = 0.1
     centre_accel: float = 0.4
     size_accel: float = 1.0
     centre_speed_per_s: float = 0.3
@@ -70,7 +72,8 @@ class TrackSettings:
         later = f"at least lost_after_ms ({self.lost_after_ms:g})"
         _check(self.search_after_ms >= self.lost_after_ms, "search_after_ms", self.search_after_ms, later)
         _check(self.least_area_share <= 1.0, "least_area_share", self.least_area_share, "0 to 1")
-        _check(0.0 < self.gate_iou <= 1.0, "gate_iou", self.gate_iou, "above 0, at most 1")
+        for name in ("gate_iou", "gate_covered"):
+            _check(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "above 0, at most 1")
         for name in ("centre_noise_share", "size_noise_log", "centre_accel", "size_accel"):
             _check(getattr(self, name) > 0, name, getattr(self, name), "above 0")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from edge_runtime.tracking import Detection, TrackSettings
-from edge_runtime.tracking.gate import best_match, iou
+from edge_runtime.tracking.gate import best_match, covered, iou
 from edge_runtime.tracking.kalman import BoxFilter
 
 MS = 1_000_000
@@ -16,6 +16,7 @@ def shifted(dx: float, dy: float = 0.0) -> tuple[float, float, float, float]:
 
 NEAR, NEARER, ASIDE, FAR = shifted(0.03), shifted(0.01), shifted(0.11), shifted(0.4)
 AROUND = (0.1, 0.38, 0.9, 0.6)  # holds the track, hardly overlaps it
+HALF_AROUND = (0.45, 0.38, 0.9, 0.6)
 PIECE = (0.4, 0.4, 0.42, 0.42)
 
 
@@ -34,6 +35,12 @@ def test_iou_of_two_boxes(a, b, share):
     assert iou(b, a) == pytest.approx(share, abs=1e-9)
 
 
+def test_covered_is_the_share_of_the_first_box():
+    assert covered(TRACK, AROUND) == pytest.approx(1.0)
+    assert covered(AROUND, TRACK) == pytest.approx(0.01 / 0.176, abs=1e-9)
+    assert covered(TRACK, FAR) == 0.0
+
+
 @pytest.mark.parametrize(
     ("boxes", "after_ms", "expected"),
     [
@@ -45,7 +52,9 @@ def test_iou_of_two_boxes(a, b, share):
         pytest.param([ASIDE], 33, None, id="beside it after one frame"),
         pytest.param([ASIDE], 300, 0, id="beside it after a gap: by Mahalanobis distance"),
         pytest.param([FAR], 300, None, id="far away, even after a gap"),
-        pytest.param([AROUND], 33, None, id="a much larger one around it"),
+        pytest.param([AROUND], 33, 0, id="one that holds the track: regions have merged"),
+        pytest.param([HALF_AROUND], 33, None, id="one that holds half of it"),
+        pytest.param([AROUND, NEAR], 33, 1, id="overlap before holding"),
         pytest.param([PIECE], 33, None, id="a small piece of it"),
     ],
 )

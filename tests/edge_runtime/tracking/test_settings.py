@@ -32,6 +32,7 @@ def test_the_defaults_are_those_of_the_guidance_contract():
             id="search",
         ),
         pytest.param({"least_area_share": 2}, "least_area_share = 2, expected 0 to 1", id="speck"),
+        pytest.param({"gate_covered": 1.1}, "gate_covered = 1.1, expected above 0, at most 1", id="covered"),
         pytest.param({"gate_iou": 0.0}, "gate_iou = 0, expected above 0, at most 1", id="gate"),
         pytest.param(
             {"coast_after_ms": float("nan")},
