@@ -89,8 +89,8 @@ class Controls:
 class RunContext:
     """What a sink may know of its run; made before the sinks, so ask it anew each time.
 
-    `stats()`: JSON-able live figures as `Pipeline.live_stats` describes them; `{}` until there is a pipeline,
-    which puts its own in.
+    `stats()`: JSON-able live figures as `figures.live_figures` describes them; `{}` until there is a
+    pipeline, which puts its own in.
     """
 
     health: Health = field(default_factory=Health)

@@ -59,7 +59,7 @@ class Follows(Protocol):
 class Perception:
     """Sees one frame after the other.
 
-    `state`: of the newest record. `transitions`: the newest changes of state, see `Pipeline.live_stats`.
+    `state`: of the newest record. `transitions`: the newest changes of state, see `figures.live_figures`.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.engineguard import EngineGuard
 from edge_runtime.errors import DipsEdgeError
+from edge_runtime.figures import live_figures
 from edge_runtime.live import RunContext
 from edge_runtime.mailbox import Mailbox
 from edge_runtime.outcome import Outcome
@@ -160,49 +161,19 @@ class Pipeline:
         return self._outcome()
 
     def live_stats(self) -> dict[str, Any]:
-        """Figures of this moment, ready for JSON; any thread may ask, some milliseconds of work.
-
-        Keys: `t_mono_ns`; `uptime_s`; `frames`, `found`, `valid` records so far; `fps` over ten seconds or
-        null; `state` of the newest record; `healthy`, `reason` (null when healthy), `faults`;
-        `source` {`name`, `live`, `connected`, `reconnects`, `unreadable`}; `engine` {`failures`, `reloads`};
-        `dropped` {`frames`: between capture and inference, and each sink's name: results it was too slow
-        for}; `stages` {name: {`recent`, `total`}}, both {`count`, `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms`,
-        `max_ms`}, numbers null without any; recent is the newest 10 to 20 s; names are capture, wait (capture
-        to inference), pre, infer, post (boxes and track), record, age (capture to record), and each sink's
-        name; `sinks` [{`name`, `written`, `dropped`, `failure`: null or why it was given up}];
-        `transitions` [{`t_mono_ns`, `from`, `to`, `tid`, `reason`}], oldest first, the newest 20.
-        """
-        now_ns, fps, health, source = monotonic_ns(), self._vitals.fps(), self._context.health, self._source
-        sinks = [worker.summary() for worker in self._workers]
-        stages = self._stages.live()
-        stages.update((worker.name, worker.write_times.live()) for worker in self._workers)
-        return {
-            "t_mono_ns": now_ns,
-            "uptime_s": round((now_ns - self._started_ns) / 1e9, 3) if self._started_ns else 0.0,
-            "frames": self._processed,
-            "found": self._detections,
-            "valid": self._valid,
-            "fps": None if fps is None else round(fps, 2),
-            "state": self._perception.state,
-            "healthy": health.healthy(),
-            "reason": health.reason,
-            "faults": health.faults,
-            "source": {
-                "name": source.name,
-                "live": source.live,
-                "connected": source.connected,
-                "reconnects": source.reconnects,
-                "unreadable": source.skipped,
-            },
-            "engine": {"failures": self._engine.failures, "reloads": self._engine.reloads},
-            "dropped": {
-                "frames": self._lost_before_inference(),
-                **{sink["name"]: sink["dropped"] for sink in sinks},
-            },
-            "stages": stages,
-            "sinks": sinks,
-            "transitions": list(self._perception.transitions),
-        }
+        """Figures of this moment, as `figures.live_figures` describes them; for any thread."""
+        return live_figures(
+            source=self._source,
+            health=self._context.health,
+            engine=self._engine,
+            perception=self._perception,
+            workers=self._workers,
+            stages=self._stages,
+            counted={"frames": self._processed, "found": self._detections, "valid": self._valid},
+            fps=self._vitals.fps(),
+            started_ns=self._started_ns,
+            dropped=self._lost_before_inference(),
+        )
 
     def _stop(self) -> None:
         """No new frames: capture ends after the one it decodes, the rest of the chain when it is empty."""

@@ -40,7 +40,7 @@ def as_text(source: str, outcome: Outcome) -> str:
 
 
 def live_line(stats: dict[str, Any]) -> str:
-    """`Pipeline.live_stats` as a line: rate, state, what was lost, recent p50/p95/p99 of each stage in ms."""
+    """`figures.live_figures` in a line: rate, state, what was lost, recent p50/p95/p99 of each stage."""
     fps = "-" if stats["fps"] is None else f"{stats['fps']:.1f}"
     state = stats["state"] if stats["healthy"] else f"FAULT ({stats['reason']})"
     dropped = ", ".join(f"{name} {count}" for name, count in stats["dropped"].items() if count) or "none"
