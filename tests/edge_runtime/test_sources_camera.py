@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources import SourceOptions, camera, open_source
+from edge_runtime.sources import SourceOptions, camera, healing, open_source
 from tests.edge_runtime.conftest import square_frame
 
 QUICK = SourceOptions(open_s=0.5, stall_s=0.5, retry_first_s=0.01, retry_most_s=0.02)
@@ -156,7 +156,8 @@ def test_gray_pictures_become_color(plugged_in, shape, expected):
         pytest.param(FakeCapture(), "?depth=8", "unknown setting 'depth=8'; expected", id="unknown"),
     ],
 )
-def test_a_camera_that_does_not_work_is_refused(plugged_in, capture, query, message):
+def test_a_camera_that_does_not_work_is_refused(plugged_in, capture, query, message, monkeypatch):
+    monkeypatch.setattr(healing, "_EXPLAIN_S", 0.0)
     with pytest.raises(SourceError, match=message) as caught:
         open_source(plugged_in(capture) + query, QUICK)
     assert "\n" not in str(caught.value)

@@ -16,7 +16,7 @@ from edge_runtime.errors import SourceError
 from edge_runtime.sources import SourceOptions, open_source
 from tests.edge_runtime.tcp_server import HEAD, TcpServer, jpeg, part, pictures, say, stream
 
-QUICK = SourceOptions(open_s=1.0, stall_s=0.4, retry_first_s=0.02, retry_most_s=0.05)
+QUICK = SourceOptions(open_s=0.7, stall_s=0.3, retry_first_s=0.02, retry_most_s=0.05)
 
 
 def take(source, count: int) -> list:
@@ -69,22 +69,20 @@ def test_a_servers_time_stamps_tell_how_long_a_picture_was_held_back():
     def talk(client, _):
         client.sendall(HEAD)
         for i in range(10**6):
-            held_back = 0.3 if i == 20 else 0.0
+            held_back = 0.15 if i == 20 else 0.0
             stamp = time.time() - 100.0
             time.sleep(0.02 + held_back)
             client.sendall(part(jpeg(i), f"X-Timestamp: {stamp:.6f}"))
 
     with TcpServer(talk) as server:
         source = open_source(server.url, QUICK)
-        ages_ms = {
-            f.index: (time.monotonic_ns() - f.t_capture_ns) / 1e6
-            for f in (next(iter(source)) for _ in range(30))
-        }
+        ages_ms = [
+            (time.monotonic_ns() - frame.t_capture_ns) / 1e6
+            for frame in (take(source, 1)[0] for _ in range(30))
+        ]
         source.close()
-    oldest = max(ages_ms, key=lambda index: ages_ms[index])
-    assert oldest == 19  # the very first picture is left out
-    assert 290 <= ages_ms[oldest] <= 400
-    assert np.median(list(ages_ms.values())) < 60
+    assert 140 <= max(ages_ms) <= 300
+    assert np.median(ages_ms) < 60
 
 
 def test_a_known_latency_is_taken_off():
@@ -134,7 +132,7 @@ def test_a_stream_that_falls_silent_is_given_up_and_made_anew(silence):
         source = open_source(server.url, QUICK)
         started_s = time.monotonic()
         wait_until(lambda: source.reconnects >= 2)
-        assert 0.7 < time.monotonic() - started_s < 5
+        assert 0.5 < time.monotonic() - started_s < 5
         source.close()
 
 
@@ -321,10 +319,10 @@ def test_two_hundred_reconnects_leave_nothing_behind():
 
 
 def test_attempts_become_rarer():
-    options = SourceOptions(open_s=1.0, stall_s=0.5, retry_first_s=0.05, retry_most_s=0.4, wait=True)
+    options = SourceOptions(open_s=1.0, stall_s=0.5, retry_first_s=0.02, retry_most_s=0.16, wait=True)
     with TcpServer(say(b"HTTP/1.1 503 No\r\n\r\n")) as server:
         source = open_source(server.url, options)
-        time.sleep(2.0)
+        time.sleep(0.8)
         source.close()
-    # pauses of 0.05, 0.1, 0.2, 0.4, 0.4, ... s, each by a quarter longer or shorter
+    # pauses of 0.02, 0.04, 0.08, 0.16, 0.16, ... s, each by a quarter longer or shorter
     assert 4 <= len(server.requests) <= 9
