@@ -22,6 +22,7 @@ FEWEST, MOST = 3, 40  # corners or squares along one side
 MARKER_SHARE = 0.75  # of a square, when the marker's size is not given
 WINDOW_SHARE, WINDOW_MOST_PX = 0.3, 8  # half the window of a corner: of the gap to the next, and in pixels
 CHARUCO_WINDOW_SHARE = 0.1  # markers begin at an eighth of a square
+SEARCH_PX = 960  # longer side of the picture for the sturdy search
 CHARUCO_LEAST = 0.4  # share of a ChArUco board's corners that must be seen
 PATCH = 15  # side in pixels, odd, of what is looked at to tell how sharp a corner is
 
@@ -109,14 +110,17 @@ class Chessboard:
         """All corners, or None. The fast search first; the sturdier one finds what it misses."""
         quick = cv2.CALIB_CB_ADAPTIVE_THRESH | cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_FAST_CHECK
         found, pixels = cv2.findChessboardCorners(gray_u8, self._size, flags=quick)
-        if not found:
-            found, pixels = cv2.findChessboardCornersSB(
-                gray_u8, self._size, flags=cv2.CALIB_CB_NORMALIZE_IMAGE
-            )
+        rough = np.asarray(pixels, np.float32).reshape(-1, 2) if found else self._sturdy(gray_u8)
+        return None if rough is None else Corners(self._board_m, _refined(gray_u8, rough, WINDOW_SHARE))
+
+    def _sturdy(self, gray_u8: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """Corners to a pixel or two, searched on a smaller picture: this search is slow on a large one."""
+        scale = min(1.0, SEARCH_PX / max(gray_u8.shape))
+        small = cv2.resize(gray_u8, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        found, pixels = cv2.findChessboardCornersSB(small, self._size, flags=cv2.CALIB_CB_NORMALIZE_IMAGE)
         if not found:
             return None
-        rough = np.asarray(pixels, np.float32).reshape(-1, 2)
-        return Corners(self._board_m, _refined(gray_u8, rough, WINDOW_SHARE))
+        return np.asarray((np.reshape(pixels, (-1, 2)) + 0.5) / scale - 0.5, np.float32)
 
 
 def _refined(gray_u8: NDArray[np.uint8], rough: NDArray[np.float32], share: float) -> NDArray[np.float32]:

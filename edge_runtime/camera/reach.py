@@ -40,15 +40,11 @@ def _rim(camera: CameraModel) -> Iterator[tuple[float, float]]:
 
 
 def _first_bad_step(camera: CameraModel, to_x: float, to_y: float) -> tuple[float, float] | None:
-    """Walk outwards: the direction must turn away with every step, and project back to where it came from."""
-    before = 0.0
+    """Walk outwards: every direction must be found, and project back to where it came from."""
     for step in range(1, RADIAL_STEPS + 1):
         dx, dy = to_x * step / RADIAL_STEPS, to_y * step / RADIAL_STEPS
         xd, yd = dx / camera.fx, dy / camera.fy
-        direction = camera.lens.ray(xd, yd).direction
-        back = camera.lens.distort(direction)
-        off_axis = math.atan2(math.hypot(direction[0], direction[1]), direction[2])
-        if not (math.hypot(back[0] - xd, back[1] - yd) < ROUND_TRIP and off_axis > before):
+        back = camera.lens.distort(camera.lens.ray(xd, yd).direction)
+        if not math.hypot(back[0] - xd, back[1] - yd) < ROUND_TRIP:  # NaN where there is none
             return camera.cx + dx, camera.cy + dy
-        before = off_axis
     return None
