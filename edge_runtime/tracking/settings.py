@@ -48,7 +48,7 @@ class TrackSettings:
     gate_mahalanobis: float = 13.28
     gate_covered: float = 0.9
     centre_noise_share: float = 0.06
-    size_noise_log: float = 0.1
+    size_noise_log: float = 0.12
     centre_accel: float = 0.4
     size_accel: float = 1.0
     centre_speed_per_s: float = 0.3
