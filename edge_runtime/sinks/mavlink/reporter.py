@@ -7,9 +7,11 @@ health, clock ──watch──▶ idle, gimbal still, STATUSTEXT when results s
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from edge_runtime.sinks.mavlink import messages
+from edge_runtime.stats import Histogram
 
 if TYPE_CHECKING:
     from edge_runtime.live import Health
@@ -42,7 +44,7 @@ class Reporter:
         self._faulted = False
         self._was_healthy = False
         self._landing_ns = -1
-        self.landing_targets = 0
+        self.landing_ages = Histogram()  # capture to sent, what PLND_LAG is to make up for
 
     def report(self, record: Record, now_ns: int) -> None:
         """Send what this record is for; one that has grown too old counts as nothing found."""
@@ -108,7 +110,8 @@ class Reporter:
         if message is None:
             return
         self._landing_ns = message.fields["time_usec"]
-        self.landing_targets += self._link.send(message, not_after_ns=expires_ns)
+        if self._link.send(message, not_after_ns=expires_ns):
+            self.landing_ages.add(time.monotonic_ns() - record["t_cap_mono_ns"])
 
     def _show(self, record: Record | None, now_ns: int, expires_ns: int) -> None:
         peers = self._link.peers()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edge_runtime.sinks.mavlink.messages import Matrix
     from edge_runtime.sinks.mavlink.transport import Transport
     from edge_runtime.sinks.mavlink.uri import MavlinkOptions
+    from edge_runtime.stats import Histogram
 
 log = logging.getLogger(__name__)
 
@@ -121,13 +122,23 @@ class MavlinkSink:
             self._thread.join(JOIN_S)
         if self._reporter is not None:
             self._reporter.end()
-            if self._reporter.landing_targets or self.link.late or self.link.lost:
-                log.info(
-                    "%s: %d packets sent (%d LANDING_TARGET), %d dropped as too old, %d lost, %d refused",
-                    self.name, self.link.sent, self._reporter.landing_targets,
-                    self.link.late, self.link.lost, self.link.refused,
-                )  # fmt: skip
+            self._tell(self._reporter.landing_ages)
         self.link.close()
+
+    def _tell(self, ages: Histogram) -> None:
+        """What left and what did not; the median age is what the autopilot is to be told (PLND_LAG)."""
+        if ages.count:
+            p50_ms, p99_ms = ages.percentiles_ms(50, 99)
+            log.info(
+                "%s: %d LANDING_TARGET, p50 %.0f and p99 %.0f ms after capture",
+                self.name,
+                ages.count,
+                p50_ms,
+                p99_ms,
+            )
+        if self.link.late or self.link.lost or self.link.refused:
+            counts = (self.link.sent, self.link.late, self.link.lost, self.link.refused)
+            log.info("%s: %d packets sent, %d too old, %d lost; %d refused", self.name, *counts)
 
     def _serve(self, reporter: Reporter, component: CameraComponent) -> None:
         _hurry()
