@@ -177,6 +177,7 @@ class Pipeline:
 
     def _stop(self) -> None:
         """No new frames: capture ends after the one it decodes, the rest of the chain when it is empty."""
+        self._vitals.end()
         self._stopping.set()
         self._frames.close()
 
