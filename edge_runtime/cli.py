@@ -55,6 +55,7 @@ OPTIONAL_PACKAGES: dict[str, tuple[str, ...]] = {
     "onnxsim": ("onnxsim", "export"),
     "pycuda": ("pycuda", "jetson"),
     "pymavlink": ("pymavlink", "guidance"),
+    "websockets": ("websockets", "guidance"),
 }
 
 
