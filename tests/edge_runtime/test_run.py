@@ -174,7 +174,7 @@ def test_a_killed_run_leaves_at_most_one_partial_line_and_a_video_that_plays(
         process.wait(10)
     whole = path.read_text().rpartition("\n")[0].splitlines()
     _, records = check_stream(whole)
-    assert len(records) >= records_before - 6  # what may wait for this sink while stdout is read
+    assert len(records) >= records_before - 33  # what may wait for this sink, and the one it writes
     (video,) = tmp_path.glob("out.partial.*")
     capture, played = cv2.VideoCapture(str(video)), 0
     while capture.read()[0]:
