@@ -6,6 +6,7 @@ the file `KEY.linkN.time` reserves time ahead: no restart can use one again.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from edge_runtime.errors import SinkError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 TICKS_PER_S = 100_000
 EPOCH_S = 1_420_070_400  # 2015-01-01 UTC
@@ -68,28 +71,41 @@ class SigningClock:
             )
         self._start = max(int((now_s - EPOCH_S) * TICKS_PER_S), kept)
         self._start_ns = mono_ns()
-        self._reserved = 0
-        self.keep()
+        self._told, self._reserved = False, 0
+        self._reserve(self._start + RESERVE)
 
     def now(self) -> int:
         """Timestamp of a packet signed now, before comparing it with the last one used."""
         return self._start + (self._mono_ns() - self._start_ns) // 10_000
 
     def keep(self, used: int = 0) -> None:
-        """Reserve more time once half of the reserve is gone; `used`: the newest timestamp sent or heard."""
+        """Reserve more time once half of the reserve is gone; in flight a disk that is full is only told.
+
+        Args:
+            used: the newest timestamp sent or heard.
+        """
         newest = max(self.now(), used)
         if newest + RESERVE // 2 < self._reserved:
             return
-        self._reserved = newest + RESERVE
+        try:
+            self._reserve(newest + RESERVE)
+        except SinkError as error:
+            self._reserved = newest + RESERVE  # the next try is due when this would be
+            if not self._told:
+                log.warning("%s; after a restart with a wrong clock packets may be refused", error)
+            self._told = True
+
+    def _reserve(self, until: int) -> None:
         waiting = self._path.with_name(self._path.name + ".new")
         try:
             with waiting.open("w") as stream:
-                stream.write(f"{self._reserved}\n")
+                stream.write(f"{until}\n")
                 stream.flush()
                 os.fsync(stream.fileno())
             waiting.replace(self._path)
         except OSError as error:
             raise SinkError(f"cannot keep the signing time in {self._path}: {error.strerror}") from error
+        self._reserved = until
 
 
 def time_file(key: Path, link_id: int) -> Path:

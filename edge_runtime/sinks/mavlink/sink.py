@@ -187,10 +187,10 @@ def _camera_facing(options: MavlinkOptions, header: Record) -> Matrix:
         return messages.DOWN
     wanted = "landing_target" if options.landing_target else "gimbal"
     if header["calib"] is None or header["mount"] is None:
-        raise SinkError(f"mavlink: {wanted} needs bearings; give the camera's calibration with --camera FILE")
+        raise SinkError(f"{wanted} needs bearings; give the camera's calibration with --camera FILE")
     facing = messages.facing(header["mount"])
     if facing is None and options.landing_target:
-        raise SinkError("mavlink: landing_target needs a camera that faces down or forward within 45 degrees")
+        raise SinkError("landing_target needs a camera that faces down or forward within 45 degrees")
     return facing or messages.DOWN
 
 

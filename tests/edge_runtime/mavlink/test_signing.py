@@ -148,3 +148,15 @@ def test_the_time_is_kept_beside_the_key_for_each_link(fly, key_file):
     sink.close()
     assert time_file(key_file, 3).read_text().strip().isdigit()
     assert sorted(p.name for p in key_file.parent.iterdir()) == ["mavlink.key", "mavlink.key.link3.time"]
+
+
+def test_a_disk_that_fills_up_in_flight_is_told_once(tmp_path, caplog):
+    mono = [0]
+    clock = SigningClock(tmp_path / "t", lambda: NOW_S, lambda: mono[0])
+    (tmp_path / "t.new").mkdir()  # as good as a full disk
+    for seconds in range(30):
+        mono[0] = seconds * 1_000_000_000
+        clock.keep()
+    assert clock.now() == int((NOW_S - EPOCH_S + 29) * TICKS_PER_S)
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "cannot keep the signing time" in caplog.text

@@ -241,7 +241,7 @@ def test_garbage_on_the_port_changes_nothing(fly):
 
 def test_landing_target_without_a_camera_file_is_refused_at_the_start(context):
     sink = open_sink("mavlink:udpout:127.0.0.1:9?landing_target=px4", context=context)
-    with pytest.raises(SinkError, match=r"^mavlink: landing_target needs bearings; give .* --camera FILE$"):
+    with pytest.raises(SinkError, match=r"^landing_target needs bearings; give .* --camera FILE$"):
         sink.start(header(calib=None))
     sink.close()
 

@@ -1,10 +1,11 @@
 """Every misspelt URI is one clear line."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from edge_runtime.errors import SinkError
+from edge_runtime.errors import MissingExtra, SinkError
 from edge_runtime.sinks import open_sink
 from edge_runtime.sinks.mavlink.uri import MavlinkOptions, parse
 
@@ -80,3 +81,9 @@ def test_the_name_of_the_sink_does_not_show_where_the_key_is(tmp_path):
     sink = open_sink(f"mavlink:udpout:127.0.0.1:9?signing_key={key}")
     sink.close()
     assert sink.name == "mavlink:udpout:127.0.0.1:9"
+
+
+def test_without_pymavlink_the_line_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymavlink.dialects.v20", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'dips-edge\[guidance\]'"):
+        open_sink("mavlink:udpout:127.0.0.1:9")
