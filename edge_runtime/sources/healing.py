@@ -41,10 +41,14 @@ class LinkLost(Exception):
 
 @dataclass(frozen=True)
 class Shot:
-    """What a link read: a picture, or bytes that `decode` makes one of; capture time is monotonic ns."""
+    """What a link read: a picture, or bytes that `decode` makes one of; capture time is monotonic ns.
+
+    `passed_over`: older pictures that came since the shot before and were not worth handing on.
+    """
 
     data: Any
     t_capture_ns: int
+    passed_over: int = 0
 
 
 class Link(Protocol):
@@ -218,10 +222,9 @@ class HealingSource:
             log.info("%s: connected again after %.1f s", self.name, time.monotonic() - self._lost_s)
             self._lost_s = None
         with self._changed:
-            self.dropped += self._newest is not None
-            self._newest = shot, self._next_index
-            self._failure = None
-            self._next_index += 1
+            self.dropped += (self._newest is not None) + shot.passed_over
+            index = self._next_index + shot.passed_over
+            self._newest, self._next_index, self._failure = (shot, index), index + 1, None
             self._arrived_s = time.monotonic()
             self._changed.notify_all()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import select
 import socket
 import ssl
 import threading
@@ -56,6 +57,14 @@ class HttpStream:
         if not data:
             raise LinkLost("the server ended the stream")
         return data
+
+    def has_more(self) -> bool:
+        """Whether something has arrived already."""
+        assert self._socket is not None
+        try:
+            return bool(select.select([self._socket], [], [], 0)[0])
+        except (OSError, ValueError):  # hung up by `interrupt`: `receive` will tell
+            return True
 
     def interrupt(self) -> None:
         """Hang up under the thread that waits."""

@@ -85,6 +85,35 @@ def test_a_servers_time_stamps_tell_how_long_a_picture_was_held_back():
     assert np.median(ages_ms) < 60
 
 
+def test_of_pictures_that_were_held_up_only_the_last_is_handed_on():
+    go = threading.Event()
+
+    def talk(client, _):
+        client.sendall(HEAD + part(jpeg(0)))
+        go.wait(5)
+        client.sendall(b"".join(part(jpeg(10 * i, side=256)) for i in range(1, 21)))
+        for text in pictures(fps=20):
+            client.sendall(text)
+
+    with TcpServer(talk) as server:
+        source = open_source(server.url, SourceOptions(stall_s=5))
+        frames = iter(source)
+        assert next(frames).index == 0
+        go.set()
+        late = next(frames)
+        source.close()
+    assert late.index >= 20
+    assert source.dropped >= 19
+
+
+def test_the_last_picture_before_the_end_counts():
+    with TcpServer(say(HEAD + part(jpeg(5)))) as server:
+        source = open_source(server.url, QUICK)
+        assert [brightness(frame) for frame in take(source, 3)] == [5, 5, 5]  # one of each connection
+        assert source.reconnects >= 2
+        source.close()
+
+
 def test_a_known_latency_is_taken_off():
     with TcpServer(stream(fps=50)) as server:
         source = open_source(server.url + "?latency_ms=500&w=1", QUICK)

@@ -48,6 +48,7 @@ def test_an_rtsp_camera_is_read_with_true_capture_times_and_found_again_after_it
     assert "connected again after" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_rtsp_camera_that_stands_still_is_given_up_and_taken_up_again():
     with NetworkCamera("rtsp", "--codec", "jpeg") as camera:
         source = open_source(camera.url, QUICK)
