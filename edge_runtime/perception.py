@@ -10,7 +10,7 @@ import logging
 import math
 from collections import deque
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -40,6 +40,14 @@ log = logging.getLogger(__name__)
 
 MOST_TRANSITIONS = 20
 STAGES = ("capture", "wait", "pre", "infer", "post", "record", "age")
+
+
+class Prepared(NamedTuple):
+    """A frame on its way to the network. `image`: resized already, in `took_ns`; None when still to do."""
+
+    frame: Frame
+    image: NDArray[np.uint8] | None = None
+    took_ns: int = 0
 
 
 class Follows(Protocol):
@@ -95,7 +103,13 @@ class Perception:
         self._no_map: NDArray[np.float32] = np.zeros(shape, np.float32)
         self._no_probs: NDArray[np.float32] = np.full(len(contract.classes), np.nan, np.float32)
 
-    def see(self, frame: Frame, flags: tuple[str, ...] = ()) -> Result:
+    def prepare(self, frame: Frame) -> Prepared:
+        """Resize a frame for the network; any thread may, and so spare the inference thread the work."""
+        started_ns = monotonic_ns()
+        image = self._resized(frame)
+        return Prepared(frame, image, monotonic_ns() - started_ns)
+
+    def see(self, prepared: Prepared, flags: tuple[str, ...] = ()) -> Result:
         """The result of one frame, emitted now; `flags` are what happened on the way here.
 
         Raises:
@@ -103,8 +117,10 @@ class Perception:
         """
         contract, stages = self._contract, self._stages
         taken_ns = monotonic_ns()
+        frame, image, before_ns = prepared
         flags += self._look_at_camera(frame)
-        image = resize_frame(frame.image_bgr_u8, contract.input_height, contract.input_width)
+        if image is None:
+            image = self._resized(frame)
         preprocessed_ns = monotonic_ns()
         seen = self._engine.infer(image)
         inferred_ns = monotonic_ns()
@@ -122,11 +138,11 @@ class Perception:
         detections = [Detection(found.box_xyxy, found.score) for found in decision.candidates]
         update = self._follow(self._time_of(frame), detections)
         decoded_ns = monotonic_ns()
-        times = StageTimes(taken_ns, preprocessed_ns, inferred_ns, decoded_ns)
+        times = StageTimes(taken_ns, preprocessed_ns, inferred_ns, decoded_ns, before_ns)
         record = self._builder.build(frame, decision.presence, detections, update, class_probs, times, flags)
         emitted_ns: int = record["t_emit_mono_ns"]
-        stages["wait"].add(taken_ns - frame.t_capture_ns)
-        stages["pre"].add(preprocessed_ns - taken_ns)
+        stages["wait"].add(taken_ns - frame.t_capture_ns - before_ns)
+        stages["pre"].add(preprocessed_ns - taken_ns + before_ns)
         stages["infer"].add(inferred_ns - preprocessed_ns)
         stages["post"].add(decoded_ns - inferred_ns)
         stages["record"].add(emitted_ns - decoded_ns)
@@ -136,6 +152,9 @@ class Perception:
     def close(self) -> None:
         """Release the engine."""
         self._engine.close()
+
+    def _resized(self, frame: Frame) -> NDArray[np.uint8]:
+        return resize_frame(frame.image_bgr_u8, self._contract.input_height, self._contract.input_width)
 
     def _look_at_camera(self, frame: Frame) -> tuple[str, ...]:
         if self._frozen_limit_ms is None:

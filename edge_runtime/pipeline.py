@@ -4,8 +4,8 @@ capture ──mailbox──▶ inference (`Perception`) ──mailbox──▶ o
              └──────── watchdog ────────┘
 
 A live source keeps only its newest frame and a slow sink loses its oldest result; every loss is counted.
-A file loses nothing: capture and inference wait. Capture decodes a frame only when there is room for it,
-so the age of a file's frame is its own and not that of a queue.
+A file loses nothing: capture and inference wait. Capture decodes (and resizes, to spare the inference thread)
+a frame only when there is room for it, so the age of a file's frame is its own and not that of a queue.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge_runtime.figures import live_figures
 from edge_runtime.live import RunContext
 from edge_runtime.mailbox import Mailbox
 from edge_runtime.outcome import Outcome
-from edge_runtime.perception import STAGES, Perception
+from edge_runtime.perception import STAGES, Perception, Prepared
 from edge_runtime.records import MAX_AGE_MS, RecordBuilder
 from edge_runtime.sinks.worker import SinkWorker
 from edge_runtime.stats import Stages
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from edge_runtime.backends.base import Backend
     from edge_runtime.camera.model import CameraModel
     from edge_runtime.contract import ModelContract
-    from edge_runtime.frames import Frame
     from edge_runtime.perception import Follows
     from edge_runtime.records import Record
     from edge_runtime.sinks.base import Result, Sink
@@ -92,7 +91,7 @@ class Pipeline:
         self._context = context or RunContext()
         self._context.stats = self.live_stats
         self._max_frames = math.inf if max_frames is None else max_frames
-        self._frames: Mailbox[Frame] = Mailbox(1, lossless=not live)
+        self._frames: Mailbox[Prepared] = Mailbox(1, lossless=not live)
         self._workers = [SinkWorker(sink, header, lossless=not live) for sink in sinks]
         self._stages = Stages(*STAGES)
         self._engine = EngineGuard(backend, reopen, endless=live)
@@ -209,7 +208,7 @@ class Pipeline:
                 now_ns = monotonic_ns()
                 self._stages["capture"].add(now_ns - started_ns)
                 self._watchdog.frame(now_ns)
-                self._frames.put(frame)
+                self._frames.put(Prepared(frame) if self._source.live else self._perception.prepare(frame))
         finally:
             self._frames.close()
             self._source.close()
@@ -217,11 +216,12 @@ class Pipeline:
     def _infer(self) -> None:
         try:
             expected = 0
-            for frame in self._frames:
+            for prepared in self._frames:
                 self._watchdog.began(monotonic_ns())
-                result = self._perception.see(frame, self._flags(lost=frame.index - expected))
+                index = prepared.frame.index
+                result = self._perception.see(prepared, self._flags(lost=index - expected))
                 self._watchdog.done(monotonic_ns())
-                expected = frame.index + 1
+                expected = index + 1
                 self._hand_over(result)
                 if self._processed >= self._max_frames or all(worker.failure for worker in self._workers):
                     break

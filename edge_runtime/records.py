@@ -56,6 +56,7 @@ class StageTimes:
     preprocessed: int
     inferred: int
     decoded: int
+    prepared_before: int = 0  # a duration: resized by the capture thread already, in so long
 
 
 def encode(record: Record) -> bytes:
@@ -210,8 +211,8 @@ class RecordBuilder:
 
 def _latencies(captured_ns: int, times: StageTimes, age_ms: float) -> dict[str, float]:
     return {
-        "cap": _ms(max(0, times.taken - captured_ns)),
-        "pre": _ms(times.preprocessed - times.taken),
+        "cap": _ms(max(0, times.taken - captured_ns - times.prepared_before)),
+        "pre": _ms(times.preprocessed - times.taken + times.prepared_before),
         "infer": _ms(times.inferred - times.preprocessed),
         "post": _ms(times.decoded - times.inferred),
         "tot": age_ms,
