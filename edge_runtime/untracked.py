@@ -31,7 +31,7 @@ class Untracked:
         if detections:
             self._detected_ns = t_capture_ns
         self._state = TRACKING if detections else SEARCHING
-        since_ms = None if self._detected_ns is None else (t_capture_ns - self._detected_ns) / 1e6
+        since_ms = None if self._detected_ns is None else max(0.0, (t_capture_ns - self._detected_ns) / 1e6)
         transition = None if before == self._state else (before, self._state)
         if not detections:
             return TrackUpdate(SEARCHING, since_det_ms=since_ms, transition=transition)
