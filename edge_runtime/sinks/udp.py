@@ -1,7 +1,7 @@
 """Records as UDP datagrams, one each: for a program on this machine or beside it, such as a controller.
 
-The header goes first and again every few seconds, so that who comes late gets it, too. Nothing is ever sent by a
-timer and nothing is sent twice but the header; nobody listening is no error.
+The header goes first and again every few seconds, so that who comes late gets it, too. Nothing is ever sent
+by a timer and nothing is sent twice but the header; nobody listening is no error.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ class Udp:
         self._header = b""
         self._header_at_s = 0.0
         try:
-            family, _, _, _, self._place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         except OSError as error:
             raise SinkError(f"{self.name}: no address is known for {host!r}: {error.strerror}") from error
+        self._place = place
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -100,6 +101,8 @@ class Udp:
 
 def _address(target: str) -> tuple[str, int]:
     expected = "expected udp://HOST:PORT, such as udp://127.0.0.1:5005"
+    if "@" in target:
+        raise SinkError(f"udp://{target.rpartition('@')[2]} takes no user or password; {expected}")
     try:
         parts = urlsplit(f"udp:{target}")
         port = parts.port
@@ -107,6 +110,6 @@ def _address(target: str) -> tuple[str, int]:
         raise SinkError(f"udp:{target}: {error}; {expected}") from error
     if not parts.hostname or not port:
         raise SinkError(f"udp:{target} names no host and port; {expected}")
-    if parts.username is not None or parts.path or parts.query or parts.fragment:
-        raise SinkError(f"udp: //{parts.hostname}:{port} takes no user, path or options; {expected}")
+    if parts.path or parts.query or parts.fragment:
+        raise SinkError(f"udp:{target} takes no path or options; {expected}")
     return parts.hostname, port

@@ -1,9 +1,9 @@
-"""HTTP and WebSocket for the page, in a thread of its own, by the `websockets` library; the only file that needs it.
+"""HTTP and WebSocket for the page, in a thread of its own; the only file that needs `websockets`.
 
 browser ──GET / (token)──▶ page ──/live──▶ question, answer, question, ...
 
-A viewer gets one answer for each question and asks again once it has drawn it, so nothing ever queues up for a
-slow one. Whoever is slow, rude or one too many loses its connection; nobody else notices.
+A viewer gets one answer for each question and asks again once it has drawn it, so nothing ever queues up for
+a slow one. Whoever is slow, rude or one too many loses its connection; nobody else notices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import partial
 from importlib.resources import files
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
@@ -88,7 +88,7 @@ class Server:
         async with serve(
             self._view,
             sock=self._socket,
-            create_connection=partial(_Connection, self._handshaking),
+            create_connection=partial(_Connection, self._handshaking),  # type: ignore[arg-type]
             process_request=self._answer,
             open_timeout=OPEN_S,
             ping_interval=ALIVE_S,
@@ -107,27 +107,27 @@ class Server:
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """A page, a refusal, or None to let a viewer in."""
-        url = urlsplit(request.path)
+        path, _, query = request.path.partition("?")
         if not self._is_from_here(request.headers):
             return _response(403, "this page is not to be shown by another one\n")
         if self._token is not None:
-            given = parse_qs(url.query).get("token", [""])[-1]
+            given = parse_qs(query).get("token", [""])[-1]
             if not hmac.compare_digest(given.encode(), self._token.encode()):
                 return _response(403, "a token is needed: open the page with ?token=...\n")
-        if url.path == "/live":
-            if "websocket" not in request.headers.get("Upgrade", "").lower():
+        if path == "/live":
+            if "websocket" not in _field(request.headers, "Upgrade").lower():
                 return _response(426, "a WebSocket lives here\n")
             return _response(503, "too many viewers\n") if self.viewers >= MOST_VIEWERS else None
-        if url.path not in self._pages:
+        if path not in self._pages:
             return _response(404, "no such page\n")
-        return _response(200, self._pages[url.path], _TYPES[url.path])
+        return _response(200, self._pages[path], _TYPES[path])
 
     def _is_from_here(self, headers: Headers) -> bool:
         """No other site asks through a browser on this machine, by its own name or by one it lent us."""
-        host, origin = headers.get("Host", ""), headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        host, origin = _field(headers, "Host"), _field(headers, "Origin")
+        if origin and origin.partition("://")[2] != host:
             return False
-        return self._token is not None or _is_loopback_name(urlsplit(f"//{host}").hostname or "")
+        return self._token is not None or _is_loopback_host(host)
 
     async def _view(self, viewer: ServerConnection) -> None:
         self._handshaking.pop(viewer, None)  # type: ignore[call-overload]
@@ -216,8 +216,14 @@ def _assets(token: str | None) -> dict[str, bytes]:
     }
 
 
-def _is_loopback_name(name: str) -> bool:
+def _field(headers: Headers, name: str) -> str:
+    return ", ".join(headers.get_all(name))
+
+
+def _is_loopback_host(host: str) -> bool:
+    """Whether a Host field names this machine in a way no name server has a say in."""
+    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
+        return name == "localhost"

@@ -1,4 +1,4 @@
-"""The `Sink` behind `web://HOST:PORT`: keeps the newest result for whoever watches, costs nothing when none does."""
+"""The `Sink` behind `web://HOST:PORT`: keeps the newest result for viewers, costs nothing without any."""
 
 from __future__ import annotations
 
