@@ -112,7 +112,7 @@ class Server:
             return _response(403, "this page is not to be shown by another one\n")
         if self._token is not None:
             given = parse_qs(query).get("token", [""])[-1]
-            if not hmac.compare_digest(given.encode(), self._token.encode()):
+            if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
                 return _response(403, "a token is needed: open the page with ?token=...\n")
         if path == "/live":
             if "websocket" not in _field(request.headers, "Upgrade").lower():

@@ -188,7 +188,6 @@ def test_other_sites_cannot_use_a_browser_on_this_machine(headers):
             b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n", b"", id="GET with a body"
         ),
         pytest.param(b"GET /\r\n\r\n", b"", id="HTTP/0.9"),
-        pytest.param(b"GET /\xff HTTP/1.1\r\n\r\n", b"", id="not ASCII"),
     ],
 )
 def test_requests_that_make_no_sense_are_refused_by_protocol_and_not_logged(
@@ -199,6 +198,16 @@ def test_requests_that_make_no_sense_are_refused_by_protocol_and_not_logged(
         assert heard.split(b" ", 2)[1:2] == ([status] if status else [])
         assert get(sink)[0] == 200
     assert not [record for record in caplog.records if record.levelname != "INFO"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("query", ["", QUERY])
+def test_bytes_that_are_no_text_are_refused_before_and_behind_the_token(query, capfd):
+    with page(f"//127.0.0.1:0{query}") as sink:
+        for path in (b"/\xff", b"/?token=\xff\xfe", b"/%ff?token=%ff"):
+            heard = raw(sink, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            expected = b"200" if path.startswith(b"/?") and not query else b"403" if query else b"404"
+            assert heard[9:12] in (b"", expected)  # the library hangs up from 17 on
     assert "Traceback" not in capfd.readouterr().err
 
 
