@@ -1,4 +1,4 @@
-"""Speed of the int8 file for CPUs against the fp32 file beside it: single inferences, in turn, in one process.
+"""Speed of the int8 file for CPUs against the fp32 file beside it: single inferences, in turn, one process.
 
 python -m tests.bench.bench_int8 MODEL_DIR
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import sys
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_runtime.backends.onnx_cpu import OnnxCpu
 from edge_runtime.modelfile import find_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROUNDS = 80
 
