@@ -67,6 +67,7 @@ def result_of(camera, one):
         pytest.param(command(2005, 0.0, 0.0, 1.0, 1.0), (ACCEPTED, []), id="rectangle, whole frame"),
         pytest.param(command(2005, 0.3, 0.1, 0.2, 0.2), (DENIED, []), id="rectangle, x swapped"),
         pytest.param(command(2005, 0.1, 0.2, 0.2, 0.2), (DENIED, []), id="rectangle without height"),
+        pytest.param(command(2005, 0.2, 0.1, 0.2, 0.2), (DENIED, []), id="rectangle without width"),
         pytest.param(command(2005, 0.1, 0.1, 1.2, 0.2), (DENIED, []), id="rectangle beyond the frame"),
         pytest.param(command(2005, -0.1, 0.1, 0.2, 0.2), (DENIED, []), id="rectangle before the frame"),
         pytest.param(command(2005, 0.1, 0.1, NAN, 0.2), (DENIED, []), id="rectangle with NaN"),

@@ -26,6 +26,7 @@ def sent(intervals, peers, *, seconds=10.0, fps=30.0, jitter_ms=0.0):
     ("interval_us", "expected_hz"),
     [
         pytest.param(33_333, 30, id="frame rate"),
+        pytest.param(34_000, 1e6 / 34_000, id="a little slower than frames come"),
         pytest.param(100_000, 10, id="10 Hz"),
         pytest.param(500_000, 2, id="2 Hz"),
         pytest.param(1, 30, id="faster than frames come"),
@@ -34,10 +35,10 @@ def sent(intervals, peers, *, seconds=10.0, fps=30.0, jitter_ms=0.0):
         pytest.param(-1, 0, id="off"),
     ],
 )
-def test_an_interval_is_kept_within_ten_percent(interval_us, expected_hz, jitter_ms):
+def test_an_interval_is_kept_within_three_percent(interval_us, expected_hz, jitter_ms):
     intervals = Intervals(0.0)
     intervals.ask(A, interval_us, 0)
-    assert sent(intervals, ["a"], jitter_ms=jitter_ms)["a"] == pytest.approx(10 * expected_hz, rel=0.1)
+    assert sent(intervals, ["a"], jitter_ms=jitter_ms)["a"] == pytest.approx(10 * expected_hz, rel=0.03)
 
 
 def test_endpoints_do_not_affect_each_other():

@@ -8,7 +8,7 @@ import pytest
 from edge_runtime.errors import SinkError
 from edge_runtime.live import RunContext
 from edge_runtime.sinks import open_sink
-from tests.edge_runtime.mavlink.flights import header, record
+from tests.edge_runtime.mavlink.flights import Feeder, header, record
 from tests.edge_runtime.mavlink.station import NAN, Station, free_port, mavlink
 
 IDLE, ACTIVE, COASTING = 0, 1, 9
@@ -258,3 +258,20 @@ def test_a_port_in_use_is_one_line(fly):
     fly(f"udpin:127.0.0.1:{port}")
     with pytest.raises(SinkError, match=f"udpin:127.0.0.1:{port}: Address already in use"):
         open_sink(f"mavlink:udpin:127.0.0.1:{port}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("interval_us", "expected_hz"),
+    [(33_333, 30), (500_000, 2), (0, 5), (-1, 0)],
+    ids=["33333 us", "500000 us", "default", "off"],
+)
+def test_an_interval_holds_for_five_seconds(fly, context, interval_us, expected_hz):
+    with Station() as station:
+        sink = fly(f"udpout:127.0.0.1:{station.port}")
+        station.wait_for("HEARTBEAT")
+        assert station.command(511, 275, interval_us).result == 0
+        with Feeder(sink.report, context.controls) as feeder:
+            feeder.seen = True
+            time.sleep(5.0)
+        assert len(status_of(station)) == pytest.approx(5 * expected_hz, rel=0.1)
