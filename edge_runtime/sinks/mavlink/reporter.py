@@ -142,9 +142,9 @@ class Reporter:
     def _tell_transition(self, record: Record) -> None:
         tracked = record["state"] in WITH_BOX
         if tracked and (not self._tracked or record["tid"] != self._tid):
-            self._say(messages.INFO, f"dips-edge: ACQUIRED {record['cls']} #{record['tid']}")
+            self._say(messages.INFO, f"dips-edge: ACQUIRED {record['cls']}{_number(record['tid'])}")
         elif self._tracked and record["state"] == "LOST":
-            self._say(messages.WARNING, f"dips-edge: LOST #{self._tid}")
+            self._say(messages.WARNING, f"dips-edge: LOST{_number(self._tid)}")
         self._tracked, self._tid = tracked, record["tid"] if tracked else None
 
     def _fault(self) -> None:
@@ -163,3 +163,8 @@ class Reporter:
     def _send_all(self, wanted: list[messages.Message]) -> None:
         for message in wanted:
             self._link.send(message)
+
+
+def _number(tid: int | None) -> str:
+    """Of a track; photos have none."""
+    return "" if tid is None else f" #{tid}"
