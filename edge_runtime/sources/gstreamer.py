@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
+import shutil
+import subprocess
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,6 +37,7 @@ _CSI_SETTINGS = {
     "mode": whole(0, 99),  # sensor-mode
 }
 _NEWEST_ONLY = {"drop": "true", "max-buffers": "1", "sync": "false"}  # of appsink, unless it says otherwise
+_INSPECT_S = 10.0
 _APPSINK = re.compile(r"(?<![\w=-])appsink(?![\w-])[^!]*")
 
 
@@ -88,7 +92,35 @@ def _open(name: str, pipeline: str, options: SourceOptions, hint: str) -> Healin
             f"{name}: this OpenCV ({cv2.__version__}) was built without GStreamer; use the OpenCV of JetPack "
             "or of the system (apt install python3-opencv), and remove opencv-python from this environment"
         )
-    return HealingSource(name, partial(PipelineLink, pipeline, options, hint), options)
+    missing = missing_element(pipeline)
+    if missing is not None:
+        raise SourceError(
+            f"{name}: GStreamer has no element {missing} here; install the plugin that brings it"
+        )
+    return HealingSource(name, partial(PipelineLink, pipeline, options, hint), options, hint=hint)
+
+
+def missing_element(pipeline: str) -> str | None:
+    """First element that is not installed: OpenCV would play what is left of the pipeline, or wait for ever.
+
+    None where that cannot be told, for lack of gst-inspect-1.0.
+    """
+    inspect = shutil.which("gst-inspect-1.0")
+    try:
+        words = shlex.split(pipeline)
+    except ValueError:  # an open quote; GStreamer will refuse it
+        words = []
+    if inspect is None:
+        return None
+    heads = [word for before, word in zip(["!", *words], words) if before == "!"]  # noqa: B905 one longer
+    for name in filter(re.compile(r"[A-Za-z][\w-]*").fullmatch, heads):
+        try:
+            found = subprocess.run([inspect, "--exists", name], capture_output=True, timeout=_INSPECT_S)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if found.returncode == 1:
+            return name
+    return None
 
 
 class PipelineLink:

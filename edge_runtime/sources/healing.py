@@ -94,8 +94,12 @@ class HealingSource:
         connect: Callable[[], Link],
         options: SourceOptions,
         decode: Callable[[Any], NDArray[np.uint8] | None] = as_bgr,
+        *,
+        hint: str = "",
     ) -> None:
         """Start reading; unless `options.wait`, return with the first frame there.
+
+        `hint`: what to do when no picture comes and nobody says why.
 
         Raises:
             SourceError: the first connection failed, or brought no frame within `options.open_s`.
@@ -120,7 +124,7 @@ class HealingSource:
         self._thread = threading.Thread(target=self._read_links, name=f"source {name}", daemon=True)
         self._thread.start()
         if not options.wait:
-            self._await_first()
+            self._await_first(hint)
 
     @property
     def connected(self) -> bool:
@@ -145,7 +149,7 @@ class HealingSource:
         if threading.current_thread() is not self._thread:
             self._thread.join(CLOSE_S)
 
-    def _await_first(self) -> None:
+    def _await_first(self, hint: str) -> None:
         """Wait for the first picture that can be decoded, and learn its size."""
         deadline_s = time.monotonic() + self._options.open_s + _EXPLAIN_S
         while True:
@@ -160,7 +164,7 @@ class HealingSource:
                 return
             if failure is not None or left_s == 0:
                 self.close()
-                nothing = f"no picture within {self._options.open_s:g} s"
+                nothing = f"no picture within {self._options.open_s:g} s" + (f"; {hint}" if hint else "")
                 raise SourceError(f"{self.name}: {failure or nothing}")
 
     def _take(self) -> tuple[Shot, int] | None:

@@ -21,7 +21,7 @@ PYTHON = "/usr/bin/python3"
 SCRIPT = Path(__file__).with_name("stream_camera.py")
 PACKAGES = (
     "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
-    "gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+    "gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-tools"
 )
 _WRAP_MS = 1 << 20
 _READY_S = 20

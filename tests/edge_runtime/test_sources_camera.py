@@ -1,6 +1,7 @@
-"""V4L2 cameras behind a fake of OpenCV's capture: settings, time stamps, unplugging, plain errors."""
+"""V4L2 and CSI cameras behind a fake of OpenCV's capture: settings, stamps, unplugging, plain errors."""
 
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources import SourceOptions, camera, healing, open_source
+from edge_runtime.sources import SourceOptions, camera, gstreamer, healing, open_source
 from tests.edge_runtime.conftest import square_frame
 
 QUICK = SourceOptions(open_s=0.5, stall_s=0.5, retry_first_s=0.01, retry_most_s=0.02)
@@ -173,6 +174,63 @@ def test_a_missing_camera_is_told_with_those_that_are_there(monkeypatch, tmp_pat
         f"cameras here: {tmp_path}/video0 (unnamed), {tmp_path}/video2 (unnamed)"
     )
     with pytest.raises(SourceError, match=found):
+        open_source(uri)
+
+
+@pytest.fixture
+def with_gstreamer(monkeypatch):
+    """An OpenCV with GStreamer that plays `captures`; what it was asked to play."""
+    played: list[str] = []
+
+    def play(*captures: FakeCapture) -> list[str]:
+        left = list(captures)
+        monkeypatch.setattr(gstreamer, "has_gstreamer", lambda: True)
+        monkeypatch.setattr(gstreamer, "missing_element", lambda _: None)
+        monkeypatch.setattr(gstreamer, "open_capture", lambda text, *_: (played.append(text), left.pop(0))[1])
+        return played
+
+    return play
+
+
+def test_a_csi_camera_is_played_by_a_pipeline_and_started_again_when_it_ends(with_gstreamer):
+    played = with_gstreamer(FakeCapture(count=5), FakeCapture())
+    source = open_source("csi://1?width=1280&stall_s=1", QUICK)
+    frames = iter(source)
+    while source.reconnects < 1:
+        next(frames)
+    source.close()
+    assert source.name == "csi://1"
+    assert len(played) == 2
+    assert played[0].startswith("nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM), width=(int)1280 ! ")
+
+
+def test_a_pipeline_that_cannot_run_is_told_without_its_secrets(with_gstreamer):
+    with_gstreamer(FakeCapture(opened=False), FakeCapture(opened=False))
+    with pytest.raises(
+        SourceError, match="GStreamer cannot run this pipeline; try it with gst-launch"
+    ) as caught:
+        open_source("gst:rtspsrc location=rtsp://u:secret@h user-pw=secret ! appsink", QUICK)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.skipif(shutil.which("gst-inspect-1.0") is None, reason="needs gst-inspect-1.0")
+@pytest.mark.parametrize(
+    ("pipeline", "missing"),
+    [
+        ("fakesrc ! video/x-raw(memory:NVMM), width=(int)1280 ! fakesink", None),
+        ("fakesrc name=a ! a. ! nosuchsink x=y", "nosuchsink"),
+        ("nosuchsrc ! fakesink", "nosuchsrc"),
+        ("fakesrc ! 'open quote", None),
+    ],
+)
+def test_an_element_that_is_not_installed_is_named(pipeline, missing):
+    assert gstreamer.missing_element(pipeline) == missing
+
+
+@pytest.mark.skipif(gstreamer.has_gstreamer(), reason="this OpenCV has GStreamer")
+@pytest.mark.parametrize("uri", ["csi://0", "gst:videotestsrc ! appsink"])
+def test_an_opencv_without_gstreamer_is_told(uri):
+    with pytest.raises(SourceError, match="was built without GStreamer; use the OpenCV of JetPack or of the"):
         open_source(uri)
 
 

@@ -1,8 +1,10 @@
 """RTSP, MPEG-TS and RTP from real senders: capture times, logins, senders that stop, die, return or lie."""
 
 import logging
+import os
 import re
 import socket
+import subprocess
 import threading
 import time
 import traceback
@@ -15,7 +17,7 @@ from edge_runtime.errors import SourceError
 from edge_runtime.sources import SourceOptions, open_source, rtsptalk
 from edge_runtime.sources.ffmpeg import FfmpegLink
 from edge_runtime.sources.healing import LinkLost
-from tests.edge_runtime.network_camera import NetworkCamera, capture_error_ms, free_port
+from tests.edge_runtime.network_camera import PYTHON, NetworkCamera, capture_error_ms, free_port
 from tests.edge_runtime.tcp_server import TcpServer, say
 from tests.edge_runtime.test_sources_mjpeg import open_files, resident_mb, take, wait_until
 
@@ -214,3 +216,32 @@ def test_many_reconnects_to_an_rtsp_camera_leave_nothing_behind(monkeypatch):
         assert resident_mb() < memory_mb + 20
         source.close()
         drain.join(2)
+
+
+PLAY = """
+import cv2, sys, time
+if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+    sys.exit(77)
+from edge_runtime.sources import SourceOptions, open_source
+source = open_source(sys.argv[1], SourceOptions(retry_first_s=0.05))
+frames = iter(source)
+while source.reconnects < 1:
+    frame = next(frames)
+print(source.size, frame.image_bgr_u8.shape, 0 <= time.monotonic_ns() - frame.t_capture_ns < 5e8)
+source.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_real_pipeline_is_played_and_started_again_when_it_ends():
+    pipeline = (
+        "gst:videotestsrc is-live=true num-buffers=20 ! video/x-raw,width=320,height=240,framerate=30/1 "
+        "! videoconvert ! video/x-raw,format=BGR ! appsink"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [PYTHON, "-c", PLAY, pipeline], env=environment, capture_output=True, text=True, timeout=60
+    )
+    if done.returncode == 77 or "No module named" in done.stderr:
+        pytest.skip(f"{PYTHON} has no OpenCV with GStreamer: apt-get install python3-opencv")
+    assert done.stdout == "(320, 240) (240, 320, 3) True\n"
