@@ -88,6 +88,7 @@ def test_ardupilots_dialect_in_another_process_reads_what_the_records_say(fly, c
     assert_same(records, named(came, "LANDING_TARGET"), named(came, "CAMERA_TRACKING_IMAGE_STATUS"))
 
 
+@pytest.mark.slow  # in one process: test_signing.py
 def test_signed_packets_are_taken_with_the_right_key_only(fly, tmp_path):
     cases = {"right": (KEY, 150), "unsigned": (b"", 0), "wrong": (bytes(32), 0)}
     receivers = {name: Receiver(KEY) for name in cases}

@@ -57,7 +57,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(steps)
 def test_whatever_happens_nothing_stale_predicted_or_repeated_leaves(story):
     wire, health, reporter = flight()
