@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_VIEWERS = 8
-MOST_CONNECTIONS = 32  # with those that have not said yet what they want
+MOST_UNFINISHED = 24  # connections that have not asked for anything whole
 OPEN_S = 5.0  # from connection to whole request
 IDLE_S = 0.5  # without a new picture an answer comes after so long
 ALIVE_S = 5.0  # a viewer's ping, and how long its answer may take
@@ -178,7 +178,7 @@ class _Connection(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._all[self] = None
-        if len(self._all) > MOST_CONNECTIONS - MOST_VIEWERS:
+        if len(self._all) > MOST_UNFINISHED:
             next(iter(self._all)).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

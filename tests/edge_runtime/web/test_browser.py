@@ -228,7 +228,8 @@ def test_without_the_token_there_is_no_page_and_with_it_there_is(browser):
 
 
 def test_nothing_is_wider_than_the_screen_in_sunlight_and_at_night(browser):
-    with page() as sink, tab(browser, sink.url, color_scheme="light") as shown, Flight(sink):
+    longest = {"valid": False, "cls": "telecommunication_tower_lattice", "tid": 12345, "flags": ["a" * 80]}
+    with page() as sink, tab(browser, sink.url, color_scheme="light") as shown, Flight(sink, **longest):
         until(shown, IS_LIVE)
         for width in (320, 390, 844, 1920):
             shown.set_viewport_size({"width": width, "height": 640})

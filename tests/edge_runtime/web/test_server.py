@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import numpy as np
@@ -11,9 +12,23 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edge_runtime.live import RunContext
-from edge_runtime.sinks.web import server
+from edge_runtime.pipeline import Pipeline
+from edge_runtime.sinks.web import WebSink, server
+from tests.edge_runtime.conftest import CONTRACT
+from tests.edge_runtime.fakes import FakeBackend, FakeSource
 from tests.edge_runtime.results import result
-from tests.edge_runtime.web.viewers import Flight, ask, get, moving, page, place, raw, read, viewer
+from tests.edge_runtime.web.viewers import (
+    PAGE_HEADER,
+    Flight,
+    ask,
+    get,
+    moving,
+    page,
+    place,
+    raw,
+    read,
+    viewer,
+)
 
 TOKEN = "correct horse/battery"
 QUERY = "?token=correct%20horse%2Fbattery"
@@ -294,3 +309,25 @@ def test_closing_says_goodbye_to_viewers_and_hangs_up_on_the_rest_within_a_secon
     assert threading.active_count() == threads
     with socket.create_server(place(sink)):
         pass
+
+
+def test_a_run_shows_its_own_figures_and_is_not_held_up_by_its_page():
+    context = RunContext()
+    sink = WebSink("//127.0.0.1:0", context=context)
+    source = FakeSource(100, live=True, period_s=0.01)
+    pipeline = Pipeline(source, FakeBackend(), [sink], contract=CONTRACT, header=PAGE_HEADER, context=context)
+    with ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(pipeline.run)
+        with viewer(sink) as line:
+            answers = [ask(line) for _ in range(12)]
+    stats = next(one.body["stats"] for one in reversed(answers) if "stats" in one.body)
+    assert stats["source"]["name"] == "fake"
+    assert stats["healthy"] is True
+    assert stats["stages"]["age"]["recent"]["count"] > 0
+    assert [one["name"] for one in stats["sinks"]] == [sink.name]
+    seen = [one.body["record"]["seq"] for one in answers if "record" in one.body]
+    assert len(seen) > 5
+    assert seen == sorted(set(seen))
+    done = outcome.result()
+    assert done.frames + done.dropped == 100
+    assert done.sinks == [{"name": sink.name, "written": done.frames, "dropped": 0, "failure": None}]

@@ -187,9 +187,8 @@ function showTarget() {
   const {bearing} = record;
   put("class", record.cls);
   put("score", record.score === null ? null : record.score.toFixed(2));
-  $("score-bar").value = record.score || 0;
+  $("score-bar").style.width = `${100 * (record.score || 0)}%`;
   put("track", record.tid === null ? "" : `track ${record.tid}`);
-  put("since", record.since_det_ms === null ? null : seconds(record.since_det_ms));
   put("az", bearing && `${degrees(bearing.az)} ${bearing.az < 0 ? "left" : "right"}`);
   put("el", bearing && `${degrees(bearing.el)} ${bearing.el < 0 ? "down" : "up"}`);
   put("size", bearing && `${degrees(bearing.size_x)} × ${degrees(bearing.size_y)}`);
@@ -312,6 +311,7 @@ function tick() {
   put("state-short", name);
   const late = !isStale && ageMs > maxAgeMs;
   put("age", shown ? seconds(ageMs) : null);
+  put("since", record && record.since_det_ms !== null ? `${seconds(record.since_det_ms + ageMs)} ago` : null);
   put("age-chip", shown ? seconds(ageMs) : "–");
   $("age").classList.toggle("late", late || isStale);
   $("age-chip").classList.toggle("late", late || isStale);
@@ -321,7 +321,7 @@ function tick() {
     put("stale-text", shown ? `no data for ${seconds(ageMs)}` : "waiting for the first picture");
     put("stale-why", why());
   }
-  $("fault").hidden = !faulty;
+  $("fault").hidden = !faulty || !shown;
   if (faulty) put("fault", stats.reason || "not healthy");
   document.title = `${isStale && shown ? "NO DATA" : name} · dips-edge`;
 }
