@@ -108,6 +108,11 @@ def fly(settings: RunSettings) -> None:
         sinks = _open_sinks(uris, settings.force, context)
         for sink in sinks:
             opened.callback(sink.close)
+            if camera is None and getattr(sink, "needs_camera", False):
+                raise UsageError(
+                    f"{sink.name}: angles need a camera file; measure one with `dips-edge calibrate-camera` "
+                    "and pass --camera cam.toml"
+                )
         header = records.header(
             contract,
             source,

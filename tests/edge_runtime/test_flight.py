@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime import flight
-from edge_runtime.errors import SinkError, SourceError
+from edge_runtime.errors import SinkError, SourceError, UsageError
 from edge_runtime.flight import RunSettings, fly
 from tests.edge_runtime.fakes import FakeBackend, FakeSource
 
@@ -40,3 +40,18 @@ def test_a_run_to_its_end_closes_both(backend, monkeypatch, tmp_path):
     assert backend.closed
     assert source.closed
     assert backend.calls == 2
+
+
+def test_angles_without_a_camera_file_are_refused_before_the_run(monkeypatch):
+    class Angles:
+        name, capacity, needs_camera = "mavlink:somewhere", 1, True
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    sink = Angles()
+    monkeypatch.setattr(flight, "_open_sinks", lambda *_: [sink])
+    with pytest.raises(UsageError, match="mavlink:somewhere: angles need a camera file"):
+        flight.fly(flight.RunSettings("demo"))
+    assert sink.closed
