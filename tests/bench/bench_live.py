@@ -6,6 +6,7 @@ ours, installed into an environment of its own (some GB of downloads), with a ne
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import cv2
 import numpy as np
 
 from edge_runtime.frames import Frame
@@ -143,27 +143,27 @@ def flown(model: str, clip: str, *flags: str) -> tuple[dict[str, Any], list[dict
         return json.loads(Path(folder, "summary.json").read_text()), [json.loads(line) for line in lines]
 
 
-def overhead(model: str, folder: Path, repeats: int) -> float:
-    """ms from capture to record beyond the network, p50: a clip slower than the network, so nothing waits."""
-    clip = folder / "slow.avi"
-    slowed(clip, fps=4.0, count=40)
-    found = []
+def overhead(model: str, repeats: int) -> tuple[float, float]:
+    """(path, loop), both ms p50 beyond the network, best of `repeats` runs of the demo clip, 640 x 480.
+
+    path: from capture to record without the network and without waiting for the frame before: hand-over,
+    resize, boxes, track, record. loop: from record to record without the network; the capture thread decodes
+    and resizes meanwhile. The latter is what the peer's loop is measured by.
+    """
+    between_ms = hand_over()
+    paths, loops = [], []
     for _ in range(repeats):
-        summary, records = flown(model, str(clip), "--realtime")
-        found.append(statistics.median(r["age_ms"] - r["lat_ms"]["infer"] for r in records[3:]))
-        stages = summary["stages"]
-        parts = ", ".join(f"{s} {stages[s]['p50_ms']:.2f}" for s in ("wait", "pre", "post", "record"))
-        print(f"     {found[-1]:.2f} ms p50: {parts}; infer {stages['infer']['p50_ms']:.1f}")
-    return min(found)
-
-
-def slowed(path: Path, fps: float, count: int) -> None:
-    """The first frames of the demo clip as 640 x 480 motion JPEG at another rate."""
-    capture = cv2.VideoCapture(str(ASSETS / "demo.mp4"))
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), fps, (640, 480))
-    for _ in range(count):
-        writer.write(cv2.resize(capture.read()[1], (640, 480)))
-    writer.release()
+        _, records = flown(model, "demo")
+        lat = [r["lat_ms"] for r in records[5:]]
+        emitted_ms = [r["t_emit_mono_ns"] / 1e6 for r in records[4:]]
+        gaps_ms = [after - before for before, after in itertools.pairwise(emitted_ms)]
+        paths.append(statistics.median(t["tot"] - t["cap"] - t["infer"] for t in lat) + between_ms)
+        loops.append(statistics.median(gap - t["infer"] for gap, t in zip(gaps_ms, lat, strict=True)))
+        parts = ", ".join(
+            f"{key} {statistics.median(t[key] for t in lat):.2f}" for key in ("pre", "post", "infer")
+        )
+        print(f"     path {paths[-1]:.2f}, loop {loops[-1]:.2f} ms p50; {parts}, hand-over {between_ms:.2f}")
+    return min(paths), min(loops)
 
 
 def throughput(model: str, repeats: int) -> bool:
@@ -213,6 +213,13 @@ def peer(python: Path, folder: Path, size: int) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
+def at_most(what: str, value_ms: float, bound_ms: float, command: str) -> bool:
+    """Print one figure beside its bound; whether it is met."""
+    met = value_ms <= bound_ms
+    print(f"{'ok  ' if met else 'MISS'} {what}: {value_ms:.2f} ms p50 (at most {bound_ms:.2f})  <- {command}")
+    return met
+
+
 @click.command(context_settings={"show_default": True})
 @click.option("--model", default="demo")
 @click.option("--live-seconds", default=20.0, help="600 for the whole claim.")
@@ -230,20 +237,15 @@ def main(
 ) -> None:
     """Measure everything, print it, exit 1 when a target is missed."""
     met = [live_age(live_seconds, 60.0, 1000 / 15)]
-    print(f"     hand-over between threads: {hand_over():.2f} ms p50")
-    with tempfile.TemporaryDirectory() as folder:
-        ours_ms = overhead(model, Path(folder), repeats)
-        bound_ms = MOST_OVERHEAD_MS
-        if with_peer or peer_python:
+    path_ms, loop_ms = overhead(model, repeats)
+    command = f"dips-edge run --source demo --threads 1, 640 x 480, best of {repeats}"
+    met.append(at_most("capture to record beyond the network", path_ms, MOST_OVERHEAD_MS, command))
+    if with_peer or peer_python:
+        with tempfile.TemporaryDirectory() as folder:
             python = peer_python or install_peer(Path(folder) / "peer")
             peer_ms = peer(python, Path(folder), peer_size)
-            bound_ms = min(bound_ms, peer_ms / 2)
-            print(f"     Ultralytics' loop beyond its inference at {peer_size} px: {peer_ms:.2f} ms p50")
-    met.append(ours_ms <= bound_ms)
-    print(
-        f"{'ok  ' if met[-1] else 'MISS'} capture to record beyond the network: {ours_ms:.2f} ms p50 "
-        f"(at most {bound_ms:.2f})  <- dips-edge run --realtime on a 4 fps clip, 640 x 480, best of {repeats}"
-    )
+        print(f"     Ultralytics' loop beyond its inference at {peer_size} px: {peer_ms:.2f} ms p50")
+        met.append(at_most("record to record beyond the network", loop_ms, peer_ms / 2, command))
     met.append(throughput(model, repeats))
     sys.exit(0 if all(met) else 1)
 
