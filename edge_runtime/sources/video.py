@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ class Video:
             raise SourceError(f"{self.name}: no such video file")
         if Path(path).stat().st_size == 0:
             raise SourceError(f"{self.name}: the file is empty (0 bytes); copy or record it again")
+        self._decoding = threading.Lock()
         self._capture = open_capture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise SourceError(
@@ -64,11 +66,13 @@ class Video:
             log.warning("%s: only %d of %d frames could be decoded", self.name, index, self._promised)
 
     def close(self) -> None:
-        """Release the decoder."""
-        self._capture.release()
+        """Release the decoder; what another thread decodes at the moment is waited for."""
+        with self._decoding:
+            self._capture.release()
 
     def _read(self) -> NDArray[np.uint8] | None:
-        ok, image = self._capture.read()
+        with self._decoding:
+            ok, image = self._capture.read()
         return np.asarray(image, np.uint8) if ok else None
 
 
