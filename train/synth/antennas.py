@@ -10,7 +10,7 @@ import numpy as np
 from train.synth.weather import bgr
 
 if TYPE_CHECKING:
-    from train.synth.mast import MastPlan
+    from train.synth.mastplan import MastPlan
     from train.synth.mesh import MeshBuilder, Vector
 
 UP = np.array([0.0, 0.0, 1.0])

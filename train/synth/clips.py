@@ -18,7 +18,8 @@ from train.synth import buildings
 from train.synth.camera import Camera, aimed, orientation
 from train.synth.groundmap import TEXEL_M
 from train.synth.land import random_land
-from train.synth.mast import MastPlan, build_tower, random_plan
+from train.synth.mast import build_tower
+from train.synth.mastplan import MastPlan, random_plan
 from train.synth.placing import Around
 from train.synth.scene import Picture, Scene, lay_out
 from train.synth.scenery import CLEAR_M, random_scenery

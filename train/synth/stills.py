@@ -11,7 +11,8 @@ import numpy as np
 from train.synth import buildings
 from train.synth.groundmap import TEXEL_M
 from train.synth.land import random_land
-from train.synth.mast import build_tower, random_plan
+from train.synth.mast import build_tower
+from train.synth.mastplan import random_plan
 from train.synth.placing import Around
 from train.synth.scene import Box, Scene, lay_out
 from train.synth.scenery import CLEAR_M, lookalike, random_scenery
