@@ -56,6 +56,7 @@ class Server:
     def __init__(self, bound: socket.socket, board: Board, *, token: str | None, fps: float) -> None:
         """`token`: None for a loopback address that everyone on this machine may look at."""
         self.viewers = 0
+        self.failure: str | None = None  # why nobody is answered any more
         self._socket, self._board, self._token, self._period_s = bound, board, token, 1 / fps
         self._pages = _assets(token)
         self._handshaking: dict[_Connection, None] = {}
@@ -79,6 +80,9 @@ class Server:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
+        except Exception as error:  # a thread must not die in silence: the sink tells it
+            log.debug("the web server broke off", exc_info=error)
+            self.failure = f"{type(error).__name__}: {error}"
         finally:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edge_runtime.errors import MissingExtra
+from edge_runtime.errors import MissingExtra, SinkError
 from edge_runtime.live import RunContext
 from edge_runtime.sinks.web.board import Board
 from edge_runtime.sinks.web.options import listen, parse
@@ -52,7 +52,9 @@ class WebSink:
         log.info("web page at %s%s", self.url, "?token=..." if self._options.token else "")
 
     def write(self, result: Result) -> None:
-        """Keep the result until the next one comes."""
+        """Keep the result until the next one comes. Raises SinkError when the server has broken off."""
+        if self.server.failure is not None:
+            raise SinkError(f"the web server broke off: {self.server.failure} (-v shows where)")
         self.board.put(result)
 
     def close(self) -> None:

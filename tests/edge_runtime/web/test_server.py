@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from edge_runtime.errors import SinkError
 from edge_runtime.live import RunContext
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks.web import WebSink, server
@@ -331,3 +332,17 @@ def test_a_run_shows_its_own_figures_and_is_not_held_up_by_its_page():
     done = outcome.result()
     assert done.frames + done.dropped == 100
     assert done.sinks == [{"name": sink.name, "written": done.frames, "dropped": 0, "failure": None}]
+
+
+def test_a_server_that_breaks_ends_its_sink_with_one_line(monkeypatch, capfd):
+    def breaks(*_, **__):
+        raise OSError("no more descriptors")
+
+    monkeypatch.setattr(server, "serve", breaks)
+    with page() as sink:
+        deadline_s = time.monotonic() + 5
+        while sink.server.failure is None and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        with pytest.raises(SinkError, match="the web server broke off: OSError: no more descriptors"):
+            sink.write(moving(0))
+    assert "Traceback" not in capfd.readouterr().err

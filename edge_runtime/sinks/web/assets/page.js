@@ -315,7 +315,7 @@ function tick() {
   put("age-chip", shown ? seconds(ageMs) : "–");
   $("age").classList.toggle("late", late || isStale);
   $("age-chip").classList.toggle("late", late || isStale);
-  put("valid", !record || isStale ? "" : record.valid && !faulty && !late ? "valid" : "not valid");
+  put("valid", !record || !record.box || isStale ? "" : record.valid && !faulty && !late ? "valid" : "not valid");
   $("stale").hidden = !isStale;
   if (isStale) {
     put("stale-text", shown ? `no data for ${seconds(ageMs)}` : "waiting for the first picture");
