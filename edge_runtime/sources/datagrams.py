@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.sources.ffmpeg import SETTINGS, FfmpegLink
+from edge_runtime.sources.ffmpeg import SETTINGS, CannotOpen, FfmpegLink
 from edge_runtime.sources.healing import HealingSource, LinkLost
 from edge_runtime.sources.redact import redact
 from edge_runtime.sources.rtsp import host_and_port
@@ -42,17 +42,19 @@ def open_datagrams(scheme: str, target: str, options: SourceOptions) -> HealingS
 def _connect(
     scheme: str, host: str, port: int, values: Mapping[str, Any], options: SourceOptions
 ) -> FfmpegLink:
+    """FFmpeg is told the format and what it may open: a packet that looks like a playlist leads nowhere."""
     await_packet(host, port, options.open_s)
     threads = values.get("threads", 1)
     local = f"&localaddr={host}" if host and not is_multicast(host) else ""
     try:
         if scheme == "udp":
-            return FfmpegLink(f"udp://{host}:{port}?{_BUFFER}{local}", "", threads, options)
+            url = f"udp://{host}:{port}?{_BUFFER}{local}"
+            return FfmpegLink(url, "input_format;mpegts|protocol_whitelist;udp", threads, options)
         with tempfile.TemporaryDirectory(prefix="dips-edge-") as folder:
             path = Path(folder) / "stream.sdp"
             path.write_text(description(host, port, values.get("codec", "h264"), values.get("pt")))
-            return FfmpegLink(str(path), "protocol_whitelist;file,rtp,udp", threads, options)
-    except LinkLost:
+            return FfmpegLink(str(path), "input_format;sdp|protocol_whitelist;file,rtp,udp", threads, options)
+    except CannotOpen:
         what = "MPEG-TS" if scheme == "udp" else f"RTP with {values.get('codec', 'h264')}"
         raise LinkLost(f"packets arrive, but hold no picture that can be read as {what}") from None
 

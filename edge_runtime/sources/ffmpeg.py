@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 SETTINGS = {"threads": whole(1, 64)}  # of the decoder: each one more holds a frame back
 
-# What FFmpeg reads to learn the format is not played afterwards; it need not read for the usual 5 s.
-_QUICK = "fflags;nobuffer|analyzeduration;500000|probesize;500000"
+# Half a second is enough to learn the format, not the usual 5 s. What is read for it is played, too (no
+# `fflags;nobuffer`): it may hold the only key frame for seconds. `StreamClock` leaves out what is old.
+_QUICK = "analyzeduration;500000|probesize;500000"
 # FFmpeg's parser gives a picture out when the next one begins (measured: 33 ms at 30 fps; motion JPEG 3 ms).
 _HELD_FOR_A_FRAME = ("h264", "avc1", "hevc", "hev1", "hvc1")
 
@@ -28,18 +29,19 @@ class FfmpegLink:
     """Frames of `url` as they come out of the decoder, stamped by the stream's clock (`StreamClock`)."""
 
     def __init__(self, url: str, extra: str, threads: int, options: SourceOptions) -> None:
-        """`extra`: further options of FFmpeg, `name;value|name;value`."""
-        self._stall_s = options.stall_s
+        """Returns with the first picture decoded. `extra`: options of FFmpeg, `name;value|name;value`.
+
+        A stream that we join between two key frames shows nothing until the next one. How long a read may
+        wait is fixed when OpenCV opens a stream: `stall_s` first, and `open_s` where that was too short.
+        """
         self._clock = StreamClock()
-        parameters = [
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(options.open_s * 1000)),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(options.stall_s * 1000)),
-            *(cv2.CAP_PROP_N_THREADS, threads),
-        ]
-        with ffmpeg_options("|".join(filter(None, (_QUICK, extra)))):
-            self._capture = open_capture(url, cv2.CAP_FFMPEG, parameters)
-        if not self._capture.isOpened():
-            raise LinkLost("cannot be opened")
+        for self._patience_s in sorted({min(options.stall_s, options.open_s), options.open_s}):
+            self._capture = _open(url, extra, threads, options.open_s, self._patience_s)
+            if self._capture.read()[0]:
+                break
+            self._capture.release()
+        else:
+            raise LinkLost(f"connected, but no picture within {options.open_s:g} s")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else None
         codec = (
@@ -47,24 +49,27 @@ class FfmpegLink:
         )
         held_s = 1 / self.fps if self.fps and codec.lower() in _HELD_FOR_A_FRAME else 0.0
         self._latency_ns = int(options.latency_ms * 1e6 + held_s * 1e9)
+        self._clock.capture_ns(self._stamp_ns(), time.monotonic_ns())
 
     def read(self) -> Shot:
         """The next frame that is not out of a server's buffer."""
-        deadline_s = time.monotonic() + self._stall_s
-        while time.monotonic() < deadline_s:
-            started_s = time.monotonic()
+        deadline_s = time.monotonic() + self._patience_s
+        while (started_s := time.monotonic()) < deadline_s:
             ok, image = self._capture.read()
             now_ns = time.monotonic_ns()
             if not ok:
-                silent = now_ns / 1e9 - started_s >= 0.9 * self._stall_s
-                raise LinkLost(f"silent for {self._stall_s:g} s" if silent else "the stream broke off")
-            stamp_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-            captured_ns = self._clock.capture_ns(stamp_ns, now_ns)
+                silent = time.monotonic() - started_s >= 0.9 * self._patience_s
+                raise LinkLost(f"silent for {self._patience_s:g} s" if silent else "the stream broke off")
+            captured_ns = self._clock.capture_ns(self._stamp_ns(), now_ns)
             if self._clock.runs_behind():
                 raise LinkLost("the stream runs more than a second behind")
             if captured_ns is not None:
                 return Shot(image, captured_ns - self._latency_ns)
-        raise LinkLost(f"only old frames for {self._stall_s:g} s")
+        raise LinkLost(f"only old frames for {self._patience_s:g} s")
+
+    def _stamp_ns(self) -> int:
+        """The stream's own time of the frame just read."""
+        return int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
 
     def interrupt(self) -> None:
         """Nothing may be done to a capture that another thread uses; its time limits end the wait."""
@@ -72,3 +77,20 @@ class FfmpegLink:
     def close(self) -> None:
         """End the connection and the decoder."""
         self._capture.release()
+
+
+class CannotOpen(LinkLost):
+    """FFmpeg did not even get to know what the stream holds."""
+
+
+def _open(url: str, extra: str, threads: int, open_s: float, read_s: float) -> cv2.VideoCapture:
+    parameters = [
+        *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_s * 1000)),
+        *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(read_s * 1000)),
+        *(cv2.CAP_PROP_N_THREADS, threads),
+    ]
+    with ffmpeg_options("|".join(filter(None, (_QUICK, extra)))):
+        capture = open_capture(url, cv2.CAP_FFMPEG, parameters)
+    if not capture.isOpened():
+        raise CannotOpen("cannot be opened")
+    return capture

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_S = 0.8  # how long `close` waits for the reading thread
-_EXPLAIN_S = 3.0  # how much longer than `open_s` a connection may take to say why it failed
+_EXPLAIN_S = 5.0  # how much longer than `open_s` a connection may take to say why it failed
 
 
 class LinkLost(Exception):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources import rtsptalk
-from edge_runtime.sources.ffmpeg import SETTINGS, FfmpegLink
+from edge_runtime.sources.ffmpeg import SETTINGS, CannotOpen, FfmpegLink
 from edge_runtime.sources.healing import HealingSource, LinkLost
 from edge_runtime.sources.redact import redact
 from edge_runtime.sources.settings import LIVE, live_options, one_of, take
@@ -35,7 +35,7 @@ def _connect(url: str, extra: str, threads: int, options: SourceOptions) -> Ffmp
     """FFmpeg keeps to itself why it failed, so the server is asked."""
     try:
         return FfmpegLink(url, extra, threads, options)
-    except LinkLost:
+    except CannotOpen:
         raise LinkLost(rtsptalk.why_not(url)) from None
 
 

@@ -1,6 +1,7 @@
 """A network camera for tests, run by the system's Python (needs GObject and GStreamer's RTSP server):
 
-    /usr/bin/python3 stream_camera.py rtsp|ts|rtp PORT [--codec h264|jpeg] [--fps 30] [--user U --password P]
+    /usr/bin/python3 stream_camera.py rtsp|ts|rtp PORT [--codec h264|jpeg] [--fps 30] [--gop 15]
+        [--user U --password P]
 
 `rtsp` serves rtsp://127.0.0.1:PORT/cam; `ts` and `rtp` send MPEG-TS or RTP to UDP port PORT. Frames are
 640 x 480; their top row is a bar code of the moment they were made: 20 black or white blocks, most
@@ -19,9 +20,9 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 WIDTH, HEIGHT, BITS = 640, 480, 20
 BLOCK = WIDTH // BITS
-H264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=2000"
+H264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} bitrate=2000"
 CODECS = {
-    "h264": f"{H264} ! rtph264pay name=pay0 pt=96 config-interval=-1",
+    "h264": H264 + " ! rtph264pay name=pay0 pt=96 config-interval=-1",
     "jpeg": "jpegenc quality=70 ! rtpjpegpay name=pay0",
 }
 
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--codec", choices=CODECS, default="h264")
     parser.add_argument("--fps", type=int, default=30)
+    parser.add_argument("--gop", type=int, default=15, help="frames from one key frame to the next")
     parser.add_argument("--user")
     parser.add_argument("--password")
     options = parser.parse_args()
@@ -105,13 +107,14 @@ def main() -> None:
         f"caps=video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate={options.fps}/1 ! "
     )
     udp = f" ! udpsink host=127.0.0.1 port={options.port} sync=false"
+    codec, h264 = CODECS[options.codec].format(gop=options.gop), H264.format(gop=options.gop)
     exposures = Exposures(options.fps)
     if options.kind == "rtsp":
-        running = serve(source + CODECS[options.codec], exposures, options)
+        running = serve(source + codec, exposures, options)
     elif options.kind == "rtp":
-        running = send(source + CODECS[options.codec] + udp, exposures)
+        running = send(source + codec + udp, exposures)
     else:
-        running = send(f"{source}{H264} ! mpegtsmux alignment=1{udp}", exposures)
+        running = send(f"{source}{h264} ! mpegtsmux alignment=1{udp}", exposures)
     print("ready", flush=True)
     GLib.MainLoop().run()
     del running

@@ -193,7 +193,7 @@ def with_gstreamer(monkeypatch):
 
 
 def test_a_csi_camera_is_played_by_a_pipeline_and_started_again_when_it_ends(with_gstreamer):
-    played = with_gstreamer(FakeCapture(count=5), FakeCapture())
+    played = with_gstreamer(FakeCapture(count=40), FakeCapture())
     source = open_source("csi://1?width=1280&stall_s=1", QUICK)
     frames = iter(source)
     while source.reconnects < 1:

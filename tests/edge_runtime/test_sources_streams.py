@@ -29,8 +29,9 @@ def check_pictures(source, count: int = 40) -> None:
     """The next pictures are stamped with the time they were made, not with that of their arrival."""
     frames = take(source, count)
     assert frames[0].image_bgr_u8.shape == (480, 640, 3)
-    errors_ms = [capture_error_ms(frame) for frame in frames[count // 4 :]]
+    errors_ms = [capture_error_ms(frame) for frame in frames]
     assert abs(np.median(errors_ms)) < 20  # H.264 comes out of the decoder a frame (33 ms) after its arrival
+    assert max(errors_ms) < 100  # none out of a buffer that is taken for new
     assert np.diff([frame.t_capture_ns for frame in frames]).min() > 0
 
 
@@ -189,6 +190,17 @@ def test_a_sender_that_stops_and_comes_back_is_played_again(kind, options, uri):
     with NetworkCamera(kind, *options, port=camera.port):
         wait_until(lambda: source.reconnects >= 1, 20)
         check_pictures(source)
+        source.close()
+
+
+@pytest.mark.slow
+def test_a_stream_whose_key_frames_are_rare_is_waited_for():
+    """Longer than `stall_s`: the first picture comes with the next key frame, up to 3 s from now."""
+    with NetworkCamera("rtp", "--gop", "90") as camera:
+        time.sleep(0.5)  # past the first one
+        source = open_source(f"rtp://:{camera.port}", QUICK)
+        check_pictures(source)
+        assert source.reconnects == 0
         source.close()
 
 
