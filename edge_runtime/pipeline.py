@@ -177,6 +177,7 @@ class Pipeline:
     def _stop(self) -> None:
         """No new frames: capture ends after the one it decodes, the rest of the chain when it is empty."""
         self._vitals.end()
+        self._watchdog.no_more_frames()
         self._stopping.set()
         self._frames.close()
 
@@ -210,6 +211,7 @@ class Pipeline:
                 self._watchdog.frame(now_ns)
                 self._frames.put(Prepared(frame) if self._source.live else self._perception.prepare(frame))
         finally:
+            self._watchdog.no_more_frames()
             self._frames.close()
             self._source.close()
 

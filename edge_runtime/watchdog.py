@@ -56,6 +56,7 @@ class Watchdog:
         self._engine_down_s = engine_down_s
         self._lock = threading.Lock()
         self._fault: str | None = None
+        self._expects_frames = True
         self._frame_ns: int | None = None
         self._began_ns: int | None = None
         self._done_ns: int | None = None
@@ -67,6 +68,10 @@ class Watchdog:
         before_ns, self._frame_ns = self._frame_ns, now_ns
         if self._stall_ns is not None and before_ns is not None and now_ns - before_ns > self._stall_ns:
             self.fault(f"no frame for {(now_ns - before_ns) / 1e6:.0f} ms")
+
+    def no_more_frames(self) -> None:
+        """The source is through, or the run is told to stop: from now on none is missed."""
+        self._expects_frames = False
 
     def began(self, now_ns: int) -> None:
         """The inference thread has taken a frame."""
@@ -101,7 +106,7 @@ class Watchdog:
             limit_ns = max(self._stall_ns, PERIODS * self._period_ns)
             if now_ns - began_ns > limit_ns:
                 return f"no result for {limit_ns / 1e6:.0f} ms"
-        if frame_ns is not None and now_ns - frame_ns > self._stall_ns:
+        if self._expects_frames and frame_ns is not None and now_ns - frame_ns > self._stall_ns:
             return f"no frame for {self._stall_ns / 1e6:.0f} ms"
         return None
 

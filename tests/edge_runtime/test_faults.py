@@ -188,6 +188,16 @@ def test_no_picture_whatsoever_raises(model_path, image):
     assert records[0]["frame"]["w"] == image.shape[1]
 
 
+def test_the_end_of_a_live_source_is_no_fault_however_long_the_sinks_take():
+    slow = FakeSink("slow", seconds=0.1, capacity=8)
+    source, context = FakeSource(10, live=True, period_s=0.01), RunContext()
+    pipeline = Pipeline(
+        source, FakeBackend(), [slow], contract=CONTRACT, header=HEADER, context=context, stall_ms=100
+    )
+    assert pipeline.run().faults == 0
+    assert len(slow.records) > 3
+
+
 def test_a_reconnect_is_flagged_once_and_counted():
     outcome, records, _ = flown(ScriptedCamera([(PERIOD_S, None)] * 20, reconnects_at=8))
     (flagged,) = (r for r in records if "reconnected" in r["flags"])

@@ -47,6 +47,13 @@ def test_a_frame_that_does_not_come_is_a_cause(stall_ms, silent_ms, expected):
     assert watchdog.cause((10 + silent_ms) * MS) == expected
 
 
+def test_after_the_last_frame_none_is_missed():
+    watchdog = Watchdog(healthy(), stall_ms=200)
+    watchdog.frame(0)
+    watchdog.no_more_frames()
+    assert watchdog.cause(5000 * MS) is None
+
+
 @pytest.mark.parametrize(
     ("usual_ms", "takes_ms", "expected"),
     [
