@@ -26,7 +26,10 @@ class Result:
 
 
 class Sink(Protocol):
-    """One opened output. Opening has checked that it can be written; one thread uses and closes it."""
+    """One opened output, made by `open_sink` as `Kind(target, force=..., context=...)`.
+
+    Opening has checked that it can be written; one thread uses and closes it.
+    """
 
     @property
     def name(self) -> str:
