@@ -98,9 +98,7 @@ def index(stream: Path, target: Path, fourcc: int, fps: float) -> None:
         packet = read[1].ravel()
         is_key = reader.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) != 0
         writer.set(cv2.VIDEOWRITER_PROP_KEY_FLAG, float(is_key))
-        if (
-            is_key and head is not None
-        ):  # Matroska keeps these aside, others want them here
+        if is_key and head is not None:  # Matroska keeps these aside, others want them here
             packet = np.concatenate([head.ravel(), packet])
         writer.write(packet[None])
     writer.release()
