@@ -106,8 +106,6 @@ class Server:
             logger=silent,
         ):
             await self._stop.wait()
-            for unfinished in list(self._handshaking):
-                unfinished.transport.abort()
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """A page, a refusal, or None to let a viewer in."""

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,39 @@ def until(shown: Page, condition: str, seconds: float = 10.0) -> None:
     while not shown.evaluate(f"Boolean({condition})"):
         assert time.monotonic() < deadline_s, f"not within {seconds} s: {condition}"
         shown.wait_for_timeout(30)
+
+
+@contextmanager
+def slow_link(target: tuple[str, int], delay_s: float) -> Iterator[str]:
+    """An address behind which the page answers, everything it says delayed."""
+
+    def pump(source: socket.socket, sink: socket.socket, wait_s: float) -> None:
+        with suppress(OSError):
+            while part := source.recv(1 << 20):
+                time.sleep(wait_s)
+                sink.sendall(part)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as entrance,
+        ExitStack() as opened,
+        ThreadPoolExecutor(32) as pool,
+    ):
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    near = opened.enter_context(entrance.accept()[0])
+                    far = opened.enter_context(socket.create_connection(target))
+                    pool.submit(pump, near, far, 0.0)
+                    pool.submit(pump, far, near, delay_s)
+
+        pool.submit(accept)
+        try:
+            yield f"http://127.0.0.1:{entrance.getsockname()[1]}/"
+        finally:
+            entrance.shutdown(socket.SHUT_RDWR)
 
 
 BOX_AND_PIXELS = """() => {  // of the same moment: left edge, and green within and beside the box
@@ -205,6 +239,16 @@ def test_a_process_that_hangs_or_is_killed_is_not_shown_as_live(browser):
     finally:
         run.kill()
         run.communicate()
+
+
+def test_a_link_that_delays_pictures_makes_them_older_on_the_page(browser):
+    with page() as sink, slow_link(place(sink), delay_s=0.3) as url, tab(browser, url) as shown, Flight(sink):
+        until(shown, IS_LIVE)
+        text = shown.inner_text("#age")
+        assert text.endswith(" ms")
+        assert 300 <= int(text.removesuffix(" ms")) < 1000
+        assert shown.get_attribute("#age", "class") == "num late"
+        assert shown.inner_text("#valid") == "not valid"
 
 
 def test_the_heat_map_colors_the_picture_at_a_press_of_a_button_or_key(browser):
