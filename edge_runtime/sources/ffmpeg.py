@@ -21,7 +21,8 @@ SETTINGS = {"threads": whole(1, 64)}  # of the decoder: each one more holds a fr
 # Half a second is enough to learn the format, not the usual 5 s. What is read for it is played, too (no
 # `fflags;nobuffer`): it may hold the only key frame for seconds. `StreamClock` leaves out what is old.
 _QUICK = "analyzeduration;500000|probesize;500000"
-# FFmpeg's parser gives a picture out when the next one begins (measured: 33 ms at 30 fps; motion JPEG 3 ms).
+# FFmpeg's parser gives a picture out when the next one begins, each thread but the first holds another one
+# (measured: 33 ms at 30 fps and one thread, 66 ms with two; motion JPEG 3 ms).
 _HELD_FOR_A_FRAME = ("h264", "avc1", "hevc", "hev1", "hvc1")
 
 
@@ -47,7 +48,7 @@ class FfmpegLink:
         codec = (
             int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True).decode("latin-1")
         )
-        held_s = 1 / self.fps if self.fps and codec.lower() in _HELD_FOR_A_FRAME else 0.0
+        held_s = threads / self.fps if self.fps and codec.lower() in _HELD_FOR_A_FRAME else 0.0
         self._latency_ns = int(options.latency_ms * 1e6 + held_s * 1e9)
         self._clock.capture_ns(self._stamp_ns(), time.monotonic_ns())
 
