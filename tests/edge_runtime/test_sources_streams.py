@@ -171,15 +171,21 @@ def test_closing_does_not_wait_for_a_connection_that_hangs(uri):
         assert list(source) == []
 
 
+def test_mpeg_ts_is_played():
+    with NetworkCamera("ts") as camera:
+        source = open_source(f"udp://:{camera.port}", QUICK)
+        check_pictures(source)
+        source.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options", "uri"),
     [
-        pytest.param("ts", (), "udp://:{}", id="mpeg-ts"),
-        pytest.param("rtp", (), "rtp://:{}", id="rtp h264", marks=pytest.mark.slow),
-        pytest.param(
-            "rtp", ("--codec", "jpeg"), "rtp://127.0.0.1:{}?codec=jpeg", id="jpeg", marks=pytest.mark.slow
-        ),
-        pytest.param("rtsp", (), "rtsp://127.0.0.1:{}/cam?transport=udp", id="udp", marks=pytest.mark.slow),
+        pytest.param("ts", (), "udp://127.0.0.1:{}", id="mpeg-ts"),
+        pytest.param("rtp", (), "rtp://:{}", id="rtp h264"),
+        pytest.param("rtp", ("--codec", "jpeg"), "rtp://127.0.0.1:{}?codec=jpeg", id="jpeg"),
+        pytest.param("rtsp", (), "rtsp://127.0.0.1:{}/cam?transport=udp&threads=2", id="udp, two threads"),
     ],
 )
 def test_a_sender_that_stops_and_comes_back_is_played_again(kind, options, uri):
