@@ -18,7 +18,6 @@ from export.frames import comparison_photos
 from export.gate import judge
 from export.precisions import fp16_candidate, fp32_candidate, int8_candidates
 from export.rundir import read_run
-from export.settings import Settings
 from export.table import row_json, table
 from export.valset import load_valset
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from export.parity import Parity
     from export.precisions import Candidate
     from export.rundir import RunFacts
+    from export.settings import Settings
     from export.valset import ValSet
 
 log = logging.getLogger(__name__)
