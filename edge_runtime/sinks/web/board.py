@@ -56,7 +56,7 @@ class Board:
         self._newest = result
         loop = self._loop
         if self._waiting and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._wake)
+            loop.call_soon_threadsafe(self.wake)
 
     async def newer_than(self, seen: Result | None, timeout_s: float) -> Result | None:
         """The newest result once it is another one than `seen`; None when `timeout_s` passes without."""
@@ -100,7 +100,8 @@ class Board:
             (struct.pack(">I", len(text)), text, struct.pack(">I", len(picture)), picture, score_map)
         )
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """End every wait for a result; called in the loop's thread."""
         for arrival in self._waiting:
             if not arrival.done():
                 arrival.set_result(None)

@@ -14,6 +14,7 @@ import http
 import ipaddress
 import logging
 import threading
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from time import monotonic, monotonic_ns
@@ -106,6 +107,9 @@ class Server:
             logger=silent,
         ):
             await self._stop.wait()
+            for unfinished in list(self._handshaking):  # the library would wait for their requests
+                unfinished.transport.abort()
+            self._board.wake()
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """A page, a refusal, or None to let a viewer in."""
@@ -153,7 +157,9 @@ class Server:
             if question not in QUESTIONS:
                 await viewer.close(1008, "expected: next")
                 return
-            await asyncio.sleep(not_before_s - monotonic())
+            if await self._stops_within(not_before_s - monotonic()):
+                await viewer.close(1001)
+                return
             result = await self._board.newer_than(seen, IDLE_S)
             now_s = monotonic()
             reply = self._board.reply(
@@ -167,6 +173,12 @@ class Server:
             live_at_s = now_s if now_s - live_at_s >= IDLE_S else live_at_s
             seen = result or seen
             await viewer.send(reply)
+
+    async def _stops_within(self, seconds: float) -> bool:
+        """Wait so long, or until the server is to stop."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), max(0.0, seconds))
+        return self._stop.is_set()
 
 
 class _Connection(ServerConnection):

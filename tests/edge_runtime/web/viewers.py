@@ -47,6 +47,7 @@ def page(target: str = "//127.0.0.1:0", context: RunContext | None = None) -> It
         started_s = time.monotonic()
         sink.close()
         assert time.monotonic() - started_s < 1.0
+        assert "web server" not in [thread.name for thread in threading.enumerate()]
 
 
 def place(sink: WebSink) -> tuple[str, int]:
