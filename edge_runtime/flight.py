@@ -215,7 +215,7 @@ def _conclude(settings: RunSettings, header: records.Record, outcome: Outcome) -
     failed = [sink for sink in outcome.sinks if sink["failure"]]
     if outcome.reader_gone and len(failed) == len(outcome.sinks) and outcome.error is None:
         raise BrokenPipeError
-    log.info("%s", summary.as_text(settings.source, outcome))
+    log.info("%s", summary.as_text(header["source"]["name"], outcome))
     if settings.summary_json is not None:
         summary.write_json(settings.summary_json, summary.as_dict(header, outcome))
     if outcome.stuck:

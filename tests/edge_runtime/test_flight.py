@@ -55,3 +55,13 @@ def test_angles_without_a_camera_file_are_refused_before_the_run(monkeypatch):
     with pytest.raises(UsageError, match="mavlink:somewhere: angles need a camera file"):
         flight.fly(flight.RunSettings("demo"))
     assert sink.closed
+
+
+def test_what_a_run_says_never_holds_the_credentials_of_its_source(monkeypatch, tmp_path, caplog):
+    caplog.set_level("DEBUG", "edge_runtime")
+    monkeypatch.setattr(flight, "open_source", lambda uri: FakeSource(2))
+    sinks = (f"jsonl:{tmp_path}/out.jsonl",)
+    fly(RunSettings(source="rtsp://me:secret@10.0.0.5/stream", model="demo", sinks=sinks))
+    assert "2 frame(s)" in caplog.text
+    assert "secret" not in caplog.text
+    assert "secret" not in (tmp_path / "out.jsonl").read_text()
