@@ -249,6 +249,7 @@ def test_a_link_that_delays_pictures_makes_them_older_on_the_page(browser):
         assert 300 <= int(text.removesuffix(" ms")) < 1000
         assert shown.get_attribute("#age", "class") == "num late"
         assert shown.inner_text("#valid") == "not valid"
+        assert shown.get_attribute("#valid", "class") == "tag late"  # not in the green of TRACKING
 
 
 def test_the_heat_map_colors_the_picture_at_a_press_of_a_button_or_key(browser):

@@ -68,6 +68,7 @@ function ask() {
 function link(kind, text) {
   document.body.dataset.link = kind;
   $("link-text").textContent = text;
+  tick(); // what the page says of the link changes with it, in one step
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -315,7 +316,9 @@ function tick() {
   put("age-chip", shown ? seconds(ageMs) : "–");
   $("age").classList.toggle("late", late || isStale);
   $("age-chip").classList.toggle("late", late || isStale);
-  put("valid", !record || !record.box || isStale ? "" : record.valid && !faulty && !late ? "valid" : "not valid");
+  const isValid = record && record.valid && !faulty && !late;
+  put("valid", !record || !record.box || isStale ? "" : isValid ? "valid" : "not valid");
+  $("valid").classList.toggle("late", !isValid);
   $("stale").hidden = !isStale;
   if (isStale) {
     put("stale-text", shown ? `no data for ${seconds(ageMs)}` : "waiting for the first picture");
