@@ -8,6 +8,7 @@ DipsEdgeError
 ├── SourceError      a camera, video or folder that cannot be opened or read
 ├── SinkError        an output that cannot be opened or written
 ├── TrainingError    training cannot start or go on
+├── ProfileError     a profile that cannot be made, read or compared, or a board nobody knows
 └── MissingExtra     an optional package that is not installed
 
 A message says what was expected, what came, and what to do next.
@@ -48,6 +49,10 @@ class SinkError(DipsEdgeError):
 
 class TrainingError(DipsEdgeError):
     """Training cannot start or cannot go on."""
+
+
+class ProfileError(DipsEdgeError):
+    """A profile that cannot be made, read or compared, or an estimate for a board nobody knows."""
 
 
 class MissingExtra(DipsEdgeError):
