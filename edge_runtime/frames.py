@@ -18,9 +18,11 @@ class Frame:
     `index`: counts what the source captured from 0, strictly rising; a gap is a frame nobody got.
     `t_capture_ns`: monotonic clock (`time.monotonic_ns`), the moment the camera or decoder gave it.
     `name`: file name where the frame is a file of its own, else None.
+    `decode_ns`: how long decoding took, None where the source cannot tell it from waiting.
     """
 
     image_bgr_u8: NDArray[np.uint8]
     index: int
     t_capture_ns: int
     name: str | None = None
+    decode_ns: int | None = None

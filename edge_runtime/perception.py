@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_runtime.boxes import Decision, decode_map
 from edge_runtime.frozen import FreezeDetector
+from edge_runtime.laps import Laps
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.records import StageTimes
 from edge_runtime.sinks.base import Result
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from edge_runtime.contract import ModelContract
     from edge_runtime.engineguard import EngineGuard
     from edge_runtime.frames import Frame
+    from edge_runtime.laps import Observer
     from edge_runtime.live import RunContext
     from edge_runtime.records import RecordBuilder
     from edge_runtime.stats import Stages
@@ -82,10 +84,12 @@ class Perception:
         stages: Stages,
         file_fps: float | None,
         frozen_ms: float | None,
+        observer: Observer | None = None,
     ) -> None:
         """`file_fps`: the tracker runs on the file's own time; None where capture times are real.
 
         `frozen_ms`: identical frames for longer than this are a fault; None does not look.
+        `observer`: is told how long each part took.
         """
         self.state = SEARCHING
         self.transitions: deque[dict[str, Any]] = deque(maxlen=MOST_TRANSITIONS)
@@ -96,6 +100,8 @@ class Perception:
         self._context = context
         self._watchdog = watchdog
         self._stages = stages
+        self._laps = Laps("inference", observer)
+        self._before = Laps("capture", observer)
         self._file_fps = file_fps
         self._frozen_limit_ms = frozen_ms
         self._freeze = FreezeDetector()
@@ -105,9 +111,9 @@ class Perception:
 
     def prepare(self, frame: Frame) -> Prepared:
         """Resize a frame for the network; any thread may, and so spare the inference thread the work."""
-        started_ns = monotonic_ns()
+        started_ns = self._before.begin(frame.index)
         image = self._resized(frame)
-        return Prepared(frame, image, monotonic_ns() - started_ns)
+        return Prepared(frame, image, self._before.lap("pre") - started_ns)
 
     def see(self, prepared: Prepared, flags: tuple[str, ...] = ()) -> Result:
         """The result of one frame, emitted now; `flags` are what happened on the way here.
@@ -115,15 +121,15 @@ class Perception:
         Raises:
             Exception: what the engine raised, where it cannot or may not be loaded again.
         """
-        contract, stages = self._contract, self._stages
-        taken_ns = monotonic_ns()
+        contract, stages, laps = self._contract, self._stages, self._laps
         frame, image, before_ns = prepared
+        taken_ns = laps.begin(frame.index)
         flags += self._look_at_camera(frame)
         if image is None:
             image = self._resized(frame)
-        preprocessed_ns = monotonic_ns()
+        preprocessed_ns = laps.lap("pre") if prepared.image is None else laps.begin(frame.index)
         seen = self._engine.infer(image)
-        inferred_ns = monotonic_ns()
+        inferred_ns = laps.lap("infer")
         if seen is None:
             score_map, class_probs = self._no_map, self._no_probs
             decision = Decision(False, math.nan, ())
@@ -136,11 +142,15 @@ class Perception:
                 decision = Decision(False, decision.presence, ())
                 flags += ("bad_map",)
         detections = [Detection(found.box_xyxy, found.score) for found in decision.candidates]
+        laps.lap("boxes")
         update = self._follow(self._time_of(frame), detections)
-        decoded_ns = monotonic_ns()
+        decoded_ns = laps.lap("track")
         times = StageTimes(taken_ns, preprocessed_ns, inferred_ns, decoded_ns, before_ns)
         record = self._builder.build(frame, decision.presence, detections, update, class_probs, times, flags)
         emitted_ns: int = record["t_emit_mono_ns"]
+        laps.lap("record")
+        laps.between("wait", frame.t_capture_ns + before_ns, taken_ns)
+        laps.between("age", frame.t_capture_ns, emitted_ns)
         stages["wait"].add(taken_ns - frame.t_capture_ns - before_ns)
         stages["pre"].add(preprocessed_ns - taken_ns + before_ns)
         stages["infer"].add(inferred_ns - preprocessed_ns)

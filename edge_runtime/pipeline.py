@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from edge_runtime.engineguard import EngineGuard
 from edge_runtime.errors import DipsEdgeError
 from edge_runtime.figures import live_figures
+from edge_runtime.laps import Laps
 from edge_runtime.live import RunContext
 from edge_runtime.mailbox import Mailbox
 from edge_runtime.outcome import Outcome
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from edge_runtime.backends.base import Backend
     from edge_runtime.camera.model import CameraModel
     from edge_runtime.contract import ModelContract
+    from edge_runtime.laps import Observer
     from edge_runtime.perception import Follows
     from edge_runtime.records import Record
     from edge_runtime.sinks.base import Result, Sink
@@ -73,6 +75,7 @@ class Pipeline:
         frozen_ms: float | None = None,
         stats_every_s: float | None = None,
         notifier: Notifier | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """`contract`: the backend's, with the thresholds in force; `header`: `records.header` of the run.
 
@@ -85,6 +88,7 @@ class Pipeline:
             frozen_ms: live, longest time with the very same picture; None is `stall_ms`, 0 does not look.
             stats_every_s: a log line that often.
             notifier: of the service manager.
+            observer: is told how long each stage of each frame took.
         """
         live = source.live
         self._source = source
@@ -92,8 +96,9 @@ class Pipeline:
         self._context.stats = self.live_stats
         self._max_frames = math.inf if max_frames is None else max_frames
         self._frames: Mailbox[Prepared] = Mailbox(1, lossless=not live)
-        self._workers = [SinkWorker(sink, header, lossless=not live) for sink in sinks]
+        self._workers = [SinkWorker(sink, header, lossless=not live, observer=observer) for sink in sinks]
         self._stages = Stages(*STAGES)
+        self._laps = Laps("capture", observer)
         self._engine = EngineGuard(backend, reopen, endless=live)
         self._vitals = Vitals(
             frames=lambda: self._processed,
@@ -119,6 +124,7 @@ class Pipeline:
             stages=self._stages,
             file_fps=None if live else source.fps,
             frozen_ms=(stall_ms if frozen_ms is None else frozen_ms or None) if live else None,
+            observer=observer,
         )
         self._stopping = threading.Event()
         self._error: DipsEdgeError | None = None
@@ -202,12 +208,14 @@ class Pipeline:
         try:
             frames = iter(self._source)
             while self._frames.wait_for_room() and not self._stopping.is_set():
-                started_ns = monotonic_ns()
+                started_ns = self._laps.begin()
                 frame = next(frames, None)
                 if frame is None:
                     break
-                now_ns = monotonic_ns()
+                now_ns = self._laps.lap("capture", frame.index)
                 self._stages["capture"].add(now_ns - started_ns)
+                if frame.decode_ns is not None:
+                    self._laps.between("decode", now_ns - frame.decode_ns, now_ns)
                 self._watchdog.frame(now_ns)
                 self._frames.put(Prepared(frame) if self._source.live else self._perception.prepare(frame))
         finally:

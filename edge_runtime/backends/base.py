@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_runtime.contract import ModelContract
+
+
+class LayerTime(NamedTuple):
+    """Mean time of one layer, in ms, as the runtime itself tells it; `kind`: its operator."""
+
+    name: str
+    kind: str
+    mean_ms: float
 
 
 class Backend(Protocol):
@@ -45,4 +53,18 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release the model; `infer` must not be called afterwards."""
+        ...
+
+
+class Inspectable(Backend, Protocol):
+    """A backend that tells more of itself, for `dips-edge profile`. None of it belongs into a flight."""
+
+    threads: int | None  # CPU threads of one inference, None where the CPU does not run it
+
+    def layer_times(self, frames_u8: NDArray[np.uint8], runs: int) -> tuple[str, list[LayerTime]]:
+        """Who timed them, and each layer's mean over `runs` inferences, in the order of execution."""
+        ...
+
+    def parts_ns(self, frames_u8: NDArray[np.uint8]) -> dict[str, int]:
+        """One inference done part by part, each waited for: `h2d`, `compute`, `d2h` in ns; empty on a CPU."""
         ...

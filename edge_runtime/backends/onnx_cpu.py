@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from edge_runtime.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from edge_runtime.backends.base import LayerTime
 
 MAX_DEFAULT_THREADS = 4  # more threads than this cost a small network more than they bring
 
@@ -32,7 +35,9 @@ class OnnxCpu:
         self, path: Path, threads: int | None = None, *, data: bytes | None = None, optimize: bool = True
     ) -> None:
         self.path = path
-        self._session = _open_session(path, data, threads or default_threads(), optimize)
+        self.threads: int | None = threads or default_threads()
+        self._open = functools.partial(_open_session, path, data, self.threads, optimize)
+        self._session = self._open()
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.contract = ModelContract.from_json(text, str(path))
         _check_ports(self._session, self.contract, path)
@@ -50,6 +55,20 @@ class OnnxCpu:
     def close(self) -> None:
         """Drop the session and its memory."""
         self._session = None
+
+    def layer_times(self, frames_u8: NDArray[np.uint8], runs: int) -> tuple[str, list[LayerTime]]:
+        """See `Inspectable.layer_times`; one batch of frames, in a session of its own."""
+        import onnxruntime
+
+        from edge_runtime.backends.onnx_layers import time_layers
+
+        feed = {INPUT_NAME: frames_u8[: self.contract.batch]}
+        times = time_layers(self._open, [MAP_NAME, CLASS_NAME], feed, runs)
+        return f"onnxruntime {onnxruntime.__version__}", times
+
+    def parts_ns(self, frames_u8: NDArray[np.uint8]) -> dict[str, int]:
+        """See `Inspectable.parts_ns`: nothing is copied to a device here."""
+        return {}
 
     def _infer_padded(self, frames_u8: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         missing = self.contract.batch - len(frames_u8)
@@ -83,10 +102,15 @@ def default_threads() -> int:
     return max(1, min(len(cores), MAX_DEFAULT_THREADS))
 
 
-def _open_session(path: Path, data: bytes | None, threads: int, optimize: bool) -> Any:
+def _open_session(
+    path: Path, data: bytes | None, threads: int, optimize: bool, profile: str | None = None
+) -> Any:
+    """`profile`: how the name of the file with the times of all layers begins."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads

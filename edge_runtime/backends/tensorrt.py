@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_runtime.backends.base import LayerTime
     from edge_runtime.backends.gpu import Buffer, Gpu, Graph
     from edge_runtime.contract import ModelContract
     from edge_runtime.engines.trt import LogLine, TensorRT
@@ -78,7 +80,9 @@ class TensorRtBackend:
         """`gpu` is closed with the backend, also when opening fails. `plan` gives the serialized engine; when
         TensorRT refuses that one, it is told so and gives another.
         """
+        self._label = trt.label
         self.name = trt.label.replace(" ", "-")
+        self.threads: int | None = None
         self.path, self.contract = path, contract
         self._gpu = gpu
         self._log = log_of(trt.module)
@@ -109,6 +113,31 @@ class TensorRtBackend:
                 class_probs[start : start + batch] = self._probs.host[: len(chunk)]
         return maps, class_probs
 
+    def parts_ns(self, frames_u8: NDArray[np.uint8]) -> dict[str, int]:
+        """See `Inspectable.parts_ns`: without the graph, one batch of frames."""
+        times: dict[str, int] = {}
+        with self._using("inference failed") as lines:
+            self._fill(frames_u8[: self.contract.batch])
+            parts: dict[str, Callable[[], None]] = {
+                "h2d": self._input.to_device,
+                "compute": lambda: self._engine.enqueue(self._stream.handle, lines),
+                "d2h": self._fetch,
+            }
+            for name, part in parts.items():
+                started_ns = monotonic_ns()
+                part()
+                self._stream.synchronize()
+                times[name] = monotonic_ns() - started_ns
+        return times
+
+    def layer_times(self, frames_u8: NDArray[np.uint8], runs: int) -> tuple[str, list[LayerTime]]:
+        """See `Inspectable.layer_times`; one batch of frames."""
+        with self._using("inference failed") as lines:
+            self._fill(frames_u8[: self.contract.batch])
+            self._input.to_device()
+            times = self._engine.layer_times(self._buffers, self._stream, runs, lines)
+        return self._label, times
+
     def close(self) -> None:
         """Release everything; once is enough, more does no harm.
 
@@ -135,11 +164,11 @@ class TensorRtBackend:
         self._input = self._buffer((n, h, w, 3), np.uint8)
         self._map = self._buffer((n, 1, h, w), np.float32)
         self._probs = self._buffer((n, len(contract.classes)), np.float32)
-        buffers = {INPUT_NAME: self._input, MAP_NAME: self._map, CLASS_NAME: self._probs}
+        self._buffers = {INPUT_NAME: self._input, MAP_NAME: self._map, CLASS_NAME: self._probs}
         self._parts.append(("engine", self._engine.close))
         self._engine.load(plan, lines)
-        self._engine.check_ports(buffers)
-        self._engine.connect(buffers, lines)
+        self._engine.check_ports(self._buffers)
+        self._engine.connect(self._buffers, lines)
 
     def _buffer(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Buffer:
         buffer = self._gpu.allocate(shape, dtype, self._stream)
@@ -194,6 +223,9 @@ class TensorRtBackend:
     def _enqueue(self, lines: list[LogLine]) -> None:
         self._input.to_device()
         self._engine.enqueue(self._stream.handle, lines)
+        self._fetch()
+
+    def _fetch(self) -> None:
         self._map.to_host()
         self._probs.to_host()
 

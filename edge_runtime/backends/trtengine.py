@@ -5,8 +5,10 @@ plan bytes ──load──▶ engine ──check_ports──▶ as the contract
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.backends.base import LayerTime
 from edge_runtime.contract import INPUT_NAME
 from edge_runtime.engines.trt import complaints
 from edge_runtime.errors import EngineError
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from edge_runtime.backends.gpu import Buffer
+    from edge_runtime.backends.gpu import Buffer, Stream
     from edge_runtime.engines.trt import LogLine
+
+_WARMUP = 5
 
 
 class TrtEngine:
@@ -85,6 +89,24 @@ class TrtEngine:
         if not self._context.execute_async_v3(stream):
             raise EngineError(f"{self._path}: TensorRT cannot run the engine{complaints(lines)}")
 
+    def layer_times(
+        self, buffers: Mapping[str, Buffer], stream: Stream, runs: int, lines: list[LogLine]
+    ) -> list[LayerTime]:
+        """Mean times of all layers, in an execution context of its own: it runs without a CUDA graph."""
+        watch = _layer_watch(self._trt)
+        context, self._context = self._context, None
+        try:
+            self.connect(buffers, lines)
+            self._context.profiler = watch
+            for run in range(-_WARMUP, runs):
+                if run == 0:
+                    watch.total_ms.clear()
+                self.enqueue(stream.handle, lines)
+                stream.synchronize()
+        finally:
+            self._context = context  # the one that was watched is destroyed before what watched it
+        return [LayerTime(name, _kind_of(name), ms / runs) for name, ms in watch.total_ms.items()]
+
     def close(self) -> None:
         """Destroy execution context, engine and runtime, in this order."""
         self._context = None
@@ -97,3 +119,26 @@ def _ports_text(ports: Mapping[str, tuple[bool, Any, tuple[int, ...]]]) -> str:
         f"{'input' if is_input else 'output'} {name} {getattr(dtype, 'name', dtype)} {list(shape)}"
         for name, (is_input, dtype, shape) in ports.items()
     )
+
+
+def _layer_watch(trt: Any) -> Any:
+    """An `IProfiler` that adds up each layer's time in `total_ms`, in the order of execution."""
+
+    class LayerWatch(trt.IProfiler):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.total_ms: dict[str, float] = {}
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.total_ms[layer_name] = self.total_ms.get(layer_name, 0.0) + ms
+
+    return LayerWatch()
+
+
+def _kind_of(name: str) -> str:
+    """Operator of a layer, which TensorRT names after the nodes it fused: `/a/Conv + /b/Relu` is a Conv."""
+    if name.lower().startswith("reformatting"):
+        return "Reformat"
+    first = re.split(r" \+ |\|\|", name)[0]
+    last = re.split(r"[/.]", first.strip("{} []"))[-1]
+    return re.sub(r"_\d+$", "", last) or "unknown"

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.laps import Laps
 from edge_runtime.mailbox import Mailbox
 from edge_runtime.stats import Stage
 
 if TYPE_CHECKING:
+    from edge_runtime.laps import Observer
     from edge_runtime.records import Record
     from edge_runtime.sinks.base import Result, Sink
 
@@ -27,12 +28,15 @@ class SinkWorker:
     `reader_gone`: it failed because nobody reads its pipe any more, which is no fault of ours.
     """
 
-    def __init__(self, sink: Sink, header: Record, *, lossless: bool) -> None:
+    def __init__(
+        self, sink: Sink, header: Record, *, lossless: bool, observer: Observer | None = None
+    ) -> None:
         self.name = sink.name
         self.failure: str | None = None
         self.reader_gone = False
         self.written = 0
         self.write_times = Stage()
+        self._laps = Laps(f"sink {sink.name}", observer)
         self._sink = sink
         self._header = header
         self._results: Mailbox[Result] = Mailbox(sink.capacity, lossless=lossless)
@@ -59,9 +63,9 @@ class SinkWorker:
         try:
             self._sink.start(self._header)
             for result in self._results:
-                started_ns = monotonic_ns()
+                started_ns = self._laps.begin(result.frame.index)
                 self._sink.write(result)
-                self.write_times.add(monotonic_ns() - started_ns)
+                self.write_times.add(self._laps.lap(f"sink {self.name}") - started_ns)
                 self.written += 1
         except Exception as error:  # whatever breaks in one sink, the run goes on without it
             self._fail(error)

@@ -39,10 +39,11 @@ _LIVE = {
     "rtp": "edge_runtime.sources.datagrams:open_datagrams",
     "csi": "edge_runtime.sources.gstreamer:open_csi",
     "gst": "edge_runtime.sources.gstreamer:open_pipeline",
+    "synthetic": "edge_runtime.sources.synthetic:open_synthetic",
 }
 _KINDS = (
     "a video file, an image, a folder or glob of images, a camera (/dev/video0, csi://0), "
-    "a stream (rtsp://, http://, udp://, rtp://), gst:PIPELINE or demo"
+    "a stream (rtsp://, http://, udp://, rtp://), gst:PIPELINE, synthetic://1280x720 or demo"
 )
 
 

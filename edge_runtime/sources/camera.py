@@ -79,14 +79,18 @@ class CameraLink:
 
     def read(self) -> Shot:
         """The next frame, stamped by the driver where that is on the monotonic clock."""
-        ok, image = self._capture.read()
+        if not self._capture.grab():
+            raise LinkLost(self._silent)
+        grabbed_ns = time.monotonic_ns()
+        ok, image = self._capture.retrieve()
         if not ok:
             raise LinkLost(self._silent)
         self._silent = "the camera stopped delivering frames"
         now_ns = time.monotonic_ns()
         stamp_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
         plausible = 0 <= now_ns - stamp_ns < _PLAUSIBLE_AGE_NS
-        return Shot(image, stamp_ns if plausible else now_ns - self._latency_ns)
+        captured_ns = stamp_ns if plausible else grabbed_ns - self._latency_ns
+        return Shot(image, captured_ns, decode_ns=now_ns - grabbed_ns)
 
     def interrupt(self) -> None:
         """Nothing can be done from outside; OpenCV ends the wait."""

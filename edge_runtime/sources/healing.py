@@ -44,11 +44,13 @@ class Shot:
     """What a link read: a picture, or bytes that `decode` makes one of; capture time is monotonic ns.
 
     `passed_over`: older pictures that came since the shot before and were not worth handing on.
+    `decode_ns`: how long it took to make the picture, None where that cannot be told from waiting for it.
     """
 
     data: Any
     t_capture_ns: int
     passed_over: int = 0
+    decode_ns: int | None = None
 
 
 class Link(Protocol):
@@ -134,9 +136,12 @@ class HealingSource:
     def __iter__(self) -> Iterator[Frame]:
         while (taken := self._take()) is not None:
             shot, index = taken
+            started_ns = time.monotonic_ns()
             image = self._decoded(shot)
             if image is not None:
-                yield Frame(image, index, shot.t_capture_ns)
+                took_ns = time.monotonic_ns() - started_ns
+                decode_ns = took_ns if isinstance(shot.data, bytes) else shot.decode_ns
+                yield Frame(image, index, shot.t_capture_ns, decode_ns=decode_ns)
 
     def close(self) -> None:
         """End it from any thread, within a second; a call that hangs in a library is left to itself."""

@@ -35,12 +35,14 @@ class Images:
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths):
-            image = decode_image(_read_bytes(path))
+            data, started_ns = _read_bytes(path), time.monotonic_ns()
+            image = decode_image(data)
             if image is None:
                 self.skipped += 1
                 log.warning("%s: not a whole readable image, skipped", path)
             else:
-                yield Frame(image, index, time.monotonic_ns(), path.name)
+                now_ns = time.monotonic_ns()
+                yield Frame(image, index, now_ns, path.name, decode_ns=now_ns - started_ns)
         if self.skipped == len(self._paths):
             raise SourceError(f"{self.name}: not one of {self.skipped} image(s) could be read")
 

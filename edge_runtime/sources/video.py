@@ -59,7 +59,7 @@ class Video:
         image, self._first = self._first, None
         index = 0
         while image is not None:
-            yield Frame(image, index, time.monotonic_ns())
+            yield Frame(image, index, time.monotonic_ns(), decode_ns=self._decode_ns)
             index += 1
             image = self._read()
         if index < self._promised - max(2.0, 0.01 * self._promised):  # containers may miscount a little
@@ -71,8 +71,10 @@ class Video:
             self._capture.release()
 
     def _read(self) -> NDArray[np.uint8] | None:
+        started_ns = time.monotonic_ns()
         with self._decoding:
             ok, image = self._capture.read()
+        self._decode_ns = time.monotonic_ns() - started_ns
         return np.asarray(image, np.uint8) if ok else None
 
 

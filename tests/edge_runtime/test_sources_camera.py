@@ -45,10 +45,16 @@ class FakeCapture:
             return time.monotonic() * 1e3 - self.age_ms
         return self.takes.get(key, dict(self.settings).get(key, 30.0 if key == cv2.CAP_PROP_FPS else 0.0))
 
-    def read(self) -> tuple[bool, np.ndarray | None]:
+    def grab(self) -> bool:
         time.sleep(0.01)
         self.left -= 1
-        return (self.left >= 0, self.image if self.left >= 0 else None)
+        return self.left >= 0
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, self.image
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return self.retrieve() if self.grab() else (False, None)
 
     def release(self) -> None:
         self.released += 1
