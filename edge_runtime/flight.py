@@ -21,9 +21,12 @@ from edge_runtime.flags import track_settings, with_flags
 from edge_runtime.live import RunContext
 from edge_runtime.modelfile import DEMO, sha256_of
 from edge_runtime.pipeline import Pipeline
+from edge_runtime.recording.check import ReplayCheck
+from edge_runtime.recording.format import RECORDS
 from edge_runtime.sinks import open_sink
 from edge_runtime.sources import open_source
 from edge_runtime.sources.paced import Paced
+from edge_runtime.sources.replay import Replay
 from edge_runtime.stopping import StopSignals
 from edge_runtime.systemd import Notifier
 from edge_runtime.tracking import Tracker
@@ -71,6 +74,8 @@ class RunSettings:
     stall_ms: float | None = None
     frozen_ms: float | None = None
     stats_every: float | None = None
+    record: Path | None = None
+    record_codec: str = "huffyuv"
 
 
 def fly(settings: RunSettings) -> None:
@@ -105,7 +110,9 @@ def fly(settings: RunSettings) -> None:
         if camera is not None and source.size is not None:
             camera.check_frame(source.size)
         tracker = Tracker(tracking) if _follows(source, settings) else None
-        sinks = _open_sinks(uris, settings.force, context)
+        sinks = _open_sinks((*_recording(settings), *uris), settings.force, context)
+        if isinstance(source, Replay):
+            sinks.append(ReplayCheck(source.folder))
         for sink in sinks:
             opened.callback(sink.close)
             if camera is None and getattr(sink, "needs_camera", False):
@@ -142,6 +149,9 @@ def fly(settings: RunSettings) -> None:
     _announce(header)
     with StopSignals() as signals:
         outcome = pipeline.run(stop_wanted=signals)
+    for sink in sinks:
+        if isinstance(sink, ReplayCheck):
+            log.info("%s", sink.conclusion())
     _conclude(settings, header, outcome)
 
 
@@ -176,6 +186,13 @@ def _camera(settings: RunSettings) -> CameraModel | None:
     from edge_runtime.camera.model import load_camera
 
     return load_camera(settings.camera)
+
+
+def _recording(settings: RunSettings) -> tuple[str, ...]:
+    """Sinks of `--record`: the frames, and records of their own so that none is lost to a slow disk."""
+    if settings.record is None:
+        return ()
+    return (f"record:{settings.record}?codec={settings.record_codec}", f"jsonl:{settings.record / RECORDS}")
 
 
 def _follows(source: Source, settings: RunSettings) -> bool:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_runtime.circumstances import Circumstances
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -18,6 +20,8 @@ class Frame:
     `index`: counts what the source captured from 0, strictly rising; a gap is a frame nobody got.
     `t_capture_ns`: monotonic clock (`time.monotonic_ns`), the moment the camera or decoder gave it.
     `name`: file name where the frame is a file of its own, else None.
+    `jpeg`: the file it was decoded from, where the source got one.
+    `circumstances`: of a frame that is replayed; None of any other.
     `decode_ns`: how long decoding took, None where the source cannot tell it from waiting.
     """
 
@@ -26,3 +30,5 @@ class Frame:
     t_capture_ns: int
     name: str | None = None
     decode_ns: int | None = None
+    jpeg: bytes | None = None
+    circumstances: Circumstances | None = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from edge_runtime.boxes import Decision, decode_map
+from edge_runtime.circumstances import ENGINE_FAILED, Circumstances
 from edge_runtime.frozen import FreezeDetector
 from edge_runtime.laps import Laps
 from edge_runtime.preprocess import resize_frame
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from edge_runtime.engineguard import EngineGuard
     from edge_runtime.frames import Frame
     from edge_runtime.laps import Observer
-    from edge_runtime.live import RunContext
+    from edge_runtime.live import Request, RunContext
     from edge_runtime.records import RecordBuilder
     from edge_runtime.stats import Stages
     from edge_runtime.tracking import TrackUpdate
@@ -124,29 +125,33 @@ class Perception:
         contract, stages, laps = self._contract, self._stages, self._laps
         frame, image, before_ns = prepared
         taken_ns = laps.begin(frame.index)
-        flags += self._look_at_camera(frame)
+        replayed = frame.circumstances
+        flags = flags + self._look_at_camera(frame) if replayed is None else replayed.flags
         if image is None:
             image = self._resized(frame)
         preprocessed_ns = laps.lap("pre") if prepared.image is None else laps.begin(frame.index)
-        seen = self._engine.infer(image)
+        seen = self._infer(image, replayed)
         inferred_ns = laps.lap("infer")
+        bad_map: tuple[str, ...] = ()
         if seen is None:
             score_map, class_probs = self._no_map, self._no_probs
             decision = Decision(False, math.nan, ())
-            flags += ("engine_failed",)
-            self._watchdog.fault(f"engine: {self._engine.reason}")
+            flags += () if ENGINE_FAILED in flags else (ENGINE_FAILED,)
         else:
             score_map, class_probs = seen
             decision = decode_map(score_map, contract.decision_threshold, contract.presence_threshold)
             if not math.isfinite(decision.presence):
                 decision = Decision(False, decision.presence, ())
-                flags += ("bad_map",)
+                bad_map = ("bad_map",)
         detections = [Detection(found.box_xyxy, found.score) for found in decision.candidates]
         laps.lap("boxes")
-        update = self._follow(self._time_of(frame), detections)
+        t_track_ns = self._time_of(frame)
+        update, fault, requests = self._follow(t_track_ns, detections, replayed)
         decoded_ns = laps.lap("track")
         times = StageTimes(taken_ns, preprocessed_ns, inferred_ns, decoded_ns, before_ns)
-        record = self._builder.build(frame, decision.presence, detections, update, class_probs, times, flags)
+        record = self._builder.build(
+            frame, decision.presence, detections, update, class_probs, times, flags + bad_map
+        )
         emitted_ns: int = record["t_emit_mono_ns"]
         laps.lap("record")
         laps.between("wait", frame.t_capture_ns + before_ns, taken_ns)
@@ -157,11 +162,23 @@ class Perception:
         stages["post"].add(decoded_ns - inferred_ns)
         stages["record"].add(emitted_ns - decoded_ns)
         stages["age"].add(emitted_ns - frame.t_capture_ns)
-        return Result(frame, score_map, record)
+        told = Circumstances(t_track_ns, record["age_ms"], flags, fault, requests)
+        return Result(frame, score_map, record, told)
 
     def close(self) -> None:
         """Release the engine."""
         self._engine.close()
+
+    def _infer(
+        self, image: NDArray[np.uint8], replayed: Circumstances | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Map and class probabilities; None while the engine is down, or was when the frame was recorded."""
+        if replayed is not None and ENGINE_FAILED in replayed.flags:
+            return None
+        seen = self._engine.infer(image)
+        if seen is None:
+            self._watchdog.fault(f"engine: {self._engine.reason}")
+        return seen
 
     def _resized(self, frame: Frame) -> NDArray[np.uint8]:
         return resize_frame(frame.image_bgr_u8, self._contract.input_height, self._contract.input_width)
@@ -176,24 +193,33 @@ class Perception:
 
     def _time_of(self, frame: Frame) -> int:
         """When the tracker is to think it was captured: a file is not younger for being read fast."""
+        if frame.circumstances is not None:
+            return frame.circumstances.t_track_ns
         return frame.t_capture_ns if self._file_fps is None else int(frame.index / self._file_fps * 1e9)
 
-    def _follow(self, t_ns: int, detections: list[Detection]) -> TrackUpdate:
+    def _follow(
+        self, t_ns: int, detections: list[Detection], replayed: Circumstances | None
+    ) -> tuple[TrackUpdate, str | None, tuple[Request, ...]]:
+        """What the tracker makes of it; the fault it was told, and the requests it was given before."""
         tracker, health = self._tracker, self._context.health
+        requests: tuple[Request, ...] = ()
+        if replayed is not None and replayed.fault is not None:
+            self._watchdog.fault(replayed.fault)
         fault = self._watchdog.take_fault()
         if fault is not None:
             update = tracker.fault(fault, t_ns)
         else:
             if not health.healthy() and tracker.healthy(t_ns).state != FAULT:
                 health.recover()
-            for request in self._context.controls.take():
+            requests = tuple(self._context.controls.take()) if replayed is None else replayed.requests
+            for request in requests:
                 if request.kind == "seed" and request.box_xyxy is not None:
                     tracker.seed(request.box_xyxy, t_ns)
                 else:
                     tracker.release(t_ns)
             update = tracker.update(t_ns, detections)
         self._note(update)
-        return update
+        return update, fault, requests
 
     def _note(self, update: TrackUpdate) -> None:
         """Keep a change of state for the live figures."""

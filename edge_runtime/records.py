@@ -164,6 +164,7 @@ class RecordBuilder:
         probs = [_finite(p) for p in class_probs.tolist()]
         emitted_ns = max(time.monotonic_ns(), captured_ns)
         age_ms = _ms(emitted_ns - captured_ns)
+        judged_ms = age_ms if frame.circumstances is None else frame.circumstances.age_ms
         self._seq += 1
         return {
             "v": VERSION,
@@ -176,7 +177,7 @@ class RecordBuilder:
             "age_ms": age_ms,
             "lat_ms": _latencies(captured_ns, times, age_ms),
             "state": update.state,
-            "valid": detected and update.state == "TRACKING" and age_ms <= self._max_age_ms,
+            "valid": detected and update.state == "TRACKING" and judged_ms <= self._max_age_ms,
             "tid": update.tid,
             "since_det_ms": None if update.since_det_ms is None else round(update.since_det_ms, 3),
             "cls": None if box is None else self._class_name,

@@ -8,6 +8,7 @@ import click
 
 from edge_runtime import cliutil
 from edge_runtime.backends import DEVICES
+from edge_runtime.recording.format import CODECS
 
 FRACTION = click.FloatRange(0.0, 1.0)
 POSITIVE = click.IntRange(1)
@@ -19,7 +20,7 @@ POSITIVE = click.IntRange(1)
     "--source",
     required=True,
     help="demo, /dev/video0, csi://0, rtsp://..., http://..., udp://..., gst:..., a video, an image, "
-    "a folder or a glob.",
+    "a folder or a glob, replay:DIR of a recording.",
 )
 @click.option("-m", "--model", help="Model file, directory of them, or demo.  [default: demo with demo]")
 @click.option("--precision", help="Which file of a model directory.  [default: fp32; fp16 on a GPU]")
@@ -74,6 +75,13 @@ POSITIVE = click.IntRange(1)
     help="Log live figures this often, 0 never.  [default: 60 live, never for files]",
 )
 @click.option("--realtime", is_flag=True, help="Play a video at its own rate; late frames are lost.")
+@click.option("--record", type=cliutil.PATH, metavar="DIR", help="Record frames and records, to replay.")
+@click.option(
+    "--record-codec",
+    type=click.Choice(sorted(CODECS)),
+    default="huffyuv",
+    help="huffyuv: lossless, quick, large; ffv1: lossless, slow, small; mjpeg: not to the bit.",
+)
 @click.option("--summary-json", type=cliutil.PATH, help="Write the closing summary to this file, too.")
 @click.option("--force", is_flag=True, help="Overwrite output files that exist.")
 def run(**options: Any) -> None:

@@ -22,6 +22,7 @@ _BY_SCHEME = {
     "mavlink": "edge_runtime.sinks.mavlink:MavlinkSink",
     "web": "edge_runtime.sinks.web:WebSink",
     "ros2": "edge_runtime.sinks.ros2:Ros2",
+    "record": "edge_runtime.sinks.recorder:Recorder",
 }
 _EXAMPLES = {
     "jsonl": "jsonl:PATH",
@@ -30,6 +31,7 @@ _EXAMPLES = {
     "mavlink": "mavlink:udpout:HOST:PORT",
     "web": "web://127.0.0.1:8080",
     "ros2": "ros2:TOPIC",
+    "record": "record:DIR",
 }
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_runtime.circumstances import Circumstances
     from edge_runtime.frames import Frame
     from edge_runtime.records import Record
 
@@ -18,11 +19,13 @@ class Result:
     """One processed frame; shared by all sinks, so none of them writes into it.
 
     `score_map`: (h, w) float32 in [0, 1] at the network's size, over the whole frame.
+    `circumstances`: what else decided the record.
     """
 
     frame: Frame
     score_map: NDArray[np.float32]
     record: Record
+    circumstances: Circumstances
 
 
 class Sink(Protocol):

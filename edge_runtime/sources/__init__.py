@@ -27,6 +27,7 @@ _FILES = {
     "video": "edge_runtime.sources.video:Video",
     "images": "edge_runtime.sources.images:Images",
     "demo": "edge_runtime.sources.video:Demo",
+    "replay": "edge_runtime.sources.replay:Replay",
 }
 # scheme: module:name; called with the scheme, what stands behind it, and the options
 _LIVE = {
@@ -43,7 +44,8 @@ _LIVE = {
 }
 _KINDS = (
     "a video file, an image, a folder or glob of images, a camera (/dev/video0, csi://0), "
-    "a stream (rtsp://, http://, udp://, rtp://), gst:PIPELINE, synthetic://1280x720 or demo"
+    "a stream (rtsp://, http://, udp://, rtp://), gst:PIPELINE, "
+    "synthetic://1280x720, replay:DIR of a recording, or demo"
 )
 
 
@@ -53,7 +55,8 @@ def open_source(uri: str, options: SourceOptions | None = None) -> Source:
     Args:
         uri: `demo`; a path or `file://` URL of a video, an image or a folder of images; a glob of images such
             as `photos/*.jpg`; or a live source: `/dev/video0`, `v4l2:///dev/video0` or a camera number,
-            `csi://0`, `rtsp(s)://`, `http(s)://` (motion JPEG), `udp://:PORT`, `rtp://:PORT`, `gst:PIPELINE`.
+            `csi://0`, `rtsp(s)://`, `http(s)://` (motion JPEG), `udp://:PORT`, `rtp://:PORT`, `gst:PIPELINE`;
+            or what is for measuring and finding faults: `synthetic://1280x720`, `replay:DIR`.
             The README of this room lists what may stand behind each.
         options: of live sources; what stands behind the URI comes first.
 
@@ -83,7 +86,7 @@ def _load(place: str) -> Callable[..., object]:
 def _classify(uri: str) -> tuple[str, str]:
     """(scheme, target) of a URI; a path is told apart by what lies there."""
     match = re.match(r"([a-z][a-z0-9+.-]*):(//)?(.*)$", uri, re.IGNORECASE | re.DOTALL)
-    if match and (match[2] or match[1].lower() == "gst"):
+    if match and (match[2] or match[1].lower() in ("gst", "replay")):
         scheme = match[1].lower()
         return _classify_path(unquote(match[3])) if scheme == "file" else (scheme, match[3])
     return _classify_path(uri)

@@ -140,8 +140,10 @@ class HealingSource:
             image = self._decoded(shot)
             if image is not None:
                 took_ns = time.monotonic_ns() - started_ns
-                decode_ns = took_ns if isinstance(shot.data, bytes) else shot.decode_ns
-                yield Frame(image, index, shot.t_capture_ns, decode_ns=decode_ns)
+                if isinstance(shot.data, bytes):
+                    yield Frame(image, index, shot.t_capture_ns, decode_ns=took_ns, jpeg=shot.data)
+                else:
+                    yield Frame(image, index, shot.t_capture_ns, decode_ns=shot.decode_ns)
 
     def close(self) -> None:
         """End it from any thread, within a second; a call that hangs in a library is left to itself."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.boxes import decode_map
+from edge_runtime.circumstances import Circumstances
 from edge_runtime.frames import Frame
 from edge_runtime.records import RecordBuilder, StageTimes
 from edge_runtime.sinks import Result
@@ -30,4 +31,4 @@ def result(index: int = 0, image: np.ndarray | None = None, *, empty: bool = Fal
     update = Untracked().update(frame.t_capture_ns, detections)
     probs = np.array([0.1, 0.9], np.float32)
     record = RecordBuilder(CONTRACT).build(frame, decision.presence, detections, update, probs, times)
-    return Result(frame, score_map, record)
+    return Result(frame, score_map, record, Circumstances(frame.t_capture_ns, record["age_ms"]))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_runtime.circumstances import Circumstances
 from edge_runtime.frames import Frame
 from edge_runtime.sinks import Result
 from edge_runtime.sinks.mavlink import messages
@@ -124,7 +125,8 @@ def test_nothing_old_comes_after_the_link_was_blocked(fly, context):
     score_map = np.zeros((2, 2), np.float32)
 
     def report(made):
-        worker.put(Result(Frame(image, made["seq"], made["t_cap_mono_ns"]), score_map, made))
+        frame = Frame(image, made["seq"], made["t_cap_mono_ns"])
+        worker.put(Result(frame, score_map, made, Circumstances(frame.t_capture_ns, made["age_ms"])))
 
     with Feeder(report, context.controls) as feeder:
         feeder.seen = True
