@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import SinkError
 from edge_runtime.stats import format_table
+from edge_runtime.wholefile import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,12 +87,7 @@ def check_target(path: Path, *, force: bool) -> None:
         raise SinkError(f"{path}: its folder is missing or cannot be written")
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write the whole file or none of it."""
-    part = path.with_name(f".{path.name}.partial")
-    try:
-        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SinkError(f"{path}: the summary could not be written: {error.strerror}") from error
+def write_json(path: Path, content: dict[str, Any], what: str = "summary") -> None:
+    """Write the whole file or none of it; `what` names it in the error."""
+    with whole_file(path, what) as file:
+        file.write(json.dumps(content, indent=1, allow_nan=False) + "\n")

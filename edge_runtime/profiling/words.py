@@ -1,0 +1,226 @@
+"""What the table and the page say alike: one wording and one rounding for each fact of a report."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+MODES = {"pipeline": "whole pipeline", "engine": "engine alone"}
+BEFORE_THE_AGE = ("capture", "decode")  # a picture's age begins when it is there, or `wait` holds the rest
+BUSY_AT = 0.85  # of a thread's time: nothing else is waited for
+
+BOARD_RANGES = (  # label, key of the summary, how many of its units make one of the label's
+    ("power W", "power_w", 1.0),
+    ("GPU MHz", "gpu_mhz", 1.0),
+    ("CPU MHz (mean of cores)", "cpu_mhz", 1.0),
+    ("EMC MHz", "emc_mhz", 1.0),
+    ("memory of the process MB", "rss_bytes", 1e6),
+)
+NO_THROTTLING = {True: "no throttling seen", False: "throttling: cannot be told on this machine"}
+
+
+class Part(NamedTuple):
+    """Mean time of one piece of the judged stage, and its share of the whole."""
+
+    name: str
+    mean_ms: float
+    share: float
+
+
+def plain(text: object, most: int = 200) -> str:
+    """A name from outside on one line: no control characters, escapes or bidi marks; cut in the middle."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    if len(shown) <= most:
+        return shown
+    tail = (most - 1) // 2
+    return shown[: most - 1 - tail] + "…" + shown[len(shown) - tail :]
+
+
+def ms(value: float | None) -> str:
+    """Three or more significant digits, two decimals up to 100 ms; "-" for None."""
+    if value is None:
+        return "-"
+    if value and abs(value) < 0.995:
+        return f"{value:.3f}"
+    return (
+        f"{value:.2f}" if abs(value) < 99.995 else f"{value:.1f}" if abs(value) < 9999.95 else f"{value:.0f}"
+    )
+
+
+def cell(value: float | None) -> str:
+    """Two decimals where there is room for them, so that a column of a table lines up; "-" for None."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 9999.995 else f"{value:.0f}"
+
+
+def percent(share: float) -> str:
+    """A share as percent; small ones are never rounded to nothing, large ones never to all."""
+    value = 100 * share
+    if 0 < value < 0.01:
+        return "< 0.01 %"
+    if 99.99 < value < 100:
+        return "> 99.99 %"
+    digits = 2 if value < 1 or 99 < value < 100 else 1 if value < 10 or 90 < value < 100 else 0
+    return f"{value:.{digits}f} %"
+
+
+def machine(report: dict[str, Any]) -> str:
+    """Board or CPU, power mode, clocks."""
+    facts = report["machine"]
+    name = facts["board"] or facts["cpu"] or facts["os"]
+    parts = [plain(name, 80)]
+    if not facts["board"]:
+        parts.append(f"{facts['cores']} core(s)")
+        if facts["gpu"]:
+            parts.append(plain(facts["gpu"], 60))
+    if facts["power_mode"]:
+        parts.append(plain(facts["power_mode"], 40))
+    if facts["clocks_fixed"] is not None:
+        parts.append("clocks fixed" if facts["clocks_fixed"] else "clocks not fixed")
+    return ", ".join(parts)
+
+
+def model(report: dict[str, Any]) -> str:
+    """Name, precision, backend, input."""
+    facts = report["model"]
+    height, width = facts["input"]
+    parts = [plain(facts["precision"], 20), plain(facts["backend"], 40), f"{width}x{height} px"]
+    if facts["threads"]:
+        parts.append(f"{facts['threads']} thread(s)")
+    return f"{plain(facts['name'], 80)} ({', '.join(parts)})"
+
+
+def source(report: dict[str, Any]) -> str:
+    """Name, size, rate."""
+    facts = report["source"]
+    parts = [plain(facts["name"], 100)]
+    if facts["size"]:
+        parts.append("{}x{} px".format(*facts["size"]))
+    if facts["fps"]:
+        parts.append(f"{facts['fps']:.4g} fps")
+    return ", ".join([*parts, "live"] if facts["live"] else parts)
+
+
+def settings(report: dict[str, Any]) -> str:
+    """How much was asked for, and the deadline."""
+    facts = report["settings"]
+    parts = [f"{facts['warmup']} frame(s) of warm-up"]
+    if facts["soak_s"]:
+        parts.append(f"soak of {span(facts['soak_s'])}")
+    elif facts["duration_s"]:
+        parts.append(span(facts["duration_s"]))
+    if facts["count"]:
+        parts.append(f"{facts['count']} frame(s)")
+    return ", ".join([*parts, f"deadline {facts['deadline_ms']:.4g} ms"])
+
+
+def span(seconds: float) -> str:
+    """A length of time for people."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def missed(mode: dict[str, Any], deadline_ms: float) -> str:
+    """How many frames were later than the deadline, in words."""
+    count, frames = mode["missed"]["count"], mode["frames"]
+    if not count:
+        return f"none of {frames} frame(s) missed the deadline of {deadline_ms:.4g} ms"
+    share = percent(mode["missed"]["share"])
+    return f"{count} of {frames} frame(s) missed the deadline of {deadline_ms:.4g} ms ({share})"
+
+
+def parts_of_total(mode: dict[str, Any]) -> list[Part]:
+    """What the mean of the judged stage is made of, in order; what no stage explains is "other".
+
+    The parts inside the judged stage where it has some, else the stages before it in the table.
+    """
+    stages, total = mode["stages"], mode["total"]
+    whole_ms = stages[total]["mean_ms"] or 0.0
+    names = [name for name in stages if stages[name].get("inside") == total]
+    if not names:
+        before = list(stages)[: list(stages).index(total)]
+        names = [name for name in before if not stages[name].get("inside") and name not in BEFORE_THE_AGE]
+    means = {name: stages[name]["mean_ms"] or 0.0 for name in names}
+    rest_ms = whole_ms - sum(means.values())
+    if rest_ms > 0.01 * whole_ms or not means:
+        means["other" if means else total] = max(rest_ms, 0.0)
+    scale = sum(means.values()) or 1.0
+    return [Part(name, value, value / scale) for name, value in means.items()]
+
+
+def largest_part(mode: dict[str, Any]) -> Part:
+    """The part in which most of the judged time goes."""
+    return max(parts_of_total(mode), key=lambda part: part.mean_ms)
+
+
+def busiest_thread(mode: dict[str, Any]) -> tuple[str, float] | None:
+    """Thread that works most, and its share of the time; None where no stage names a thread.
+
+    Waiting for a picture is no work: `capture` is left out, `decode` counts for its thread.
+    """
+    spent_ms: dict[str, float] = {}
+    for name, stage in mode["stages"].items():
+        thread = stage.get("thread")
+        if name == "decode":
+            thread = thread or "capture"
+        if thread and name != "capture" and (name == "decode" or not stage.get("inside")):
+            spent_ms[thread] = spent_ms.get(thread, 0.0) + (stage["mean_ms"] or 0.0) * stage["n"]
+    if not spent_ms or mode["seconds"] <= 0:
+        return None
+    name = max(spent_ms, key=lambda thread: spent_ms[thread])
+    return name, min(1.0, spent_ms[name] / mode["seconds"] / 1e3)
+
+
+def bound_by(report: dict[str, Any], name: str) -> str:
+    """What limits the frame rate of a mode, in a few words."""
+    mode = report[name]
+    if name == "engine":
+        return "the network: nothing else runs in this mode"
+    busiest = busiest_thread(mode)
+    if busiest is None:
+        return "unknown: no stage names its thread"
+    thread, share = busiest
+    if share >= BUSY_AT:
+        return f"thread {plain(thread, 40)}, busy {percent(share)} of the time"
+    if report["source"]["live"]:
+        return f"the source: the busiest thread, {plain(thread, 40)}, works {percent(share)} of the time"
+    return f"no thread alone: the busiest, {plain(thread, 40)}, works {percent(share)} of the time"
+
+
+def throttling(board: dict[str, Any]) -> str | None:
+    """Throttling and over-current events in words; None where there were none."""
+    summary, said = board["summary"], []
+    if summary["throttled_s"]:
+        said.append(f"throttled for {span(summary['throttled_s'])}")
+    if summary["oc_events"]:
+        said.append(f"{summary['oc_events']} over-current event(s)")
+    return " and ".join(said) or None
+
+
+def stages_in_order(mode: dict[str, Any]) -> list[tuple[str, dict[str, Any], int]]:
+    """Name, statistics and depth of each stage; parts follow what they are parts of."""
+    stages = mode["stages"]
+    found: list[tuple[str, dict[str, Any], int]] = []
+
+    def add(name: str, depth: int) -> None:
+        found.append((name, stages[name], depth))
+        for part in stages:
+            if stages[part].get("inside") == name and depth < 3 and part != name:
+                add(part, depth + 1)
+
+    for name, stage in stages.items():
+        if stage.get("inside") not in stages or stage.get("inside") == name:
+            add(name, 0)
+    return found
+
+
+def counts(mode: dict[str, Any]) -> str:
+    """What became of the frames of a pipeline, and the CPU time of the process."""
+    said = [f"boxes in {mode['found']}, {mode['valid']} valid, {mode['dropped']} dropped"]
+    cpu = mode["cpu"]
+    if cpu["cores_busy"] is not None:
+        said.append(f"process: {cpu['cores_busy']:.2f} core(s) busy")
+    if cpu["ms_per_frame"] is not None:
+        said.append(f"{ms(cpu['ms_per_frame'])} ms of CPU per frame")
+    return ", ".join(said)
