@@ -11,7 +11,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from edge_runtime.doctor import board, cameras, gpu, packages, resources
+from edge_runtime.doctor import board, cameras, gpu, packages, resources, sensors
 from edge_runtime.doctor.machine import Machine, Row
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ SUBJECTS: dict[str, Callable[[Machine], list[Row]]] = {
     "software": packages.rows,
     "GPU": gpu.rows,
     "board": board.rows,
+    "sensors": sensors.rows,
     "cameras": cameras.rows,
     "resources": resources.rows,
     "extras": packages.extras,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from edge_runtime.board.clocks import clocks_fixed
+from edge_runtime.board.powermode import parse_power_mode, read_power_mode, read_power_modes
 from edge_runtime.doctor.machine import Row
-from edge_runtime.jetson import read_board, read_jetpack, read_l4t, read_text
+from edge_runtime.jetson import read_board, read_jetpack, read_l4t
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,23 +35,13 @@ def rows(machine: Machine) -> list[Row]:
 
 def _power_mode(machine: Machine) -> Row:
     """The mode in force from nvpmodel's own status file, else from `nvpmodel -q`, which may need root."""
-    modes = dict(
-        re.findall(
-            r"^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>",
-            read_text(machine.root / "etc/nvpmodel.conf") or "",
-            re.M,
-        )
-    )
-    status = re.search(r"pmode:0*(\d+)", read_text(machine.root / "var/lib/nvpmodel/status") or "")
-    if status:
-        name = modes.get(status[1], f"mode {status[1]}")
-    else:
+    modes, name = read_power_modes(machine.root), read_power_mode(machine.root)
+    if name is None:
         ran = machine.execute(["nvpmodel", "-q"])
-        asked = re.search(r"NV Power Mode: *(\S+)", ran.out)
-        if asked is None:
+        name = parse_power_mode(ran.out)
+        if name is None:
             why = ran.why.splitlines()[0] if ran.why else "no answer"
             return Row("power mode", "problem", f"unknown (nvpmodel: {why})", "sudo nvpmodel -q")
-        name = asked[1].removeprefix("MODE_")
     fastest = next(((number, mode) for number, mode in modes.items() if mode.startswith("MAXN")), None)
     if fastest is None or name.startswith("MAXN"):
         return Row("power mode", "ok", name)
@@ -58,15 +49,9 @@ def _power_mode(machine: Machine) -> Row:
 
 
 def _clocks(root: Path) -> Row:
-    """`jetson_clocks` sets the lowest frequency of CPUs and GPU to the highest."""
-    pairs = [
-        *((path, path.with_name("scaling_max_freq")) for path in root.glob(
-            "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_min_freq")),
-        *((path, path.with_name("max_freq")) for path in root.glob("sys/class/devfreq/*gpu*/min_freq")),
-        *((path, path.with_name("max_freq")) for path in root.glob("sys/class/devfreq/*gpc*/min_freq")),
-    ]  # fmt: skip
-    if not pairs:
+    fixed = clocks_fixed(root)
+    if fixed is None:
         return Row("clocks", "problem", "unknown: no frequencies in /sys")
-    if all(read_text(low) == read_text(high) for low, high in pairs):
+    if fixed:
         return Row("clocks", "ok", "fixed at their maximum")
     return Row("clocks", "ok", "vary with the load", "for even frame times: sudo jetson_clocks")
