@@ -46,11 +46,11 @@ def _power_mode(machine: Machine) -> Row:
         name = modes.get(status[1], f"mode {status[1]}")
     else:
         ran = machine.execute(["nvpmodel", "-q"])
-        asked = re.search(r"NV Power Mode: *(\S+)", ran.out)
+        asked = re.search(r"NV Power Mode: *(?:MODE_)?(\S+)", ran.out)
         if asked is None:
             why = ran.why.splitlines()[0] if ran.why else "no answer"
             return Row("power mode", "problem", f"unknown (nvpmodel: {why})", "sudo nvpmodel -q")
-        name = asked[1].removeprefix("MODE_")
+        name = asked[1]
     fastest = next(((number, mode) for number, mode in modes.items() if mode.startswith("MAXN")), None)
     if fastest is None or name.startswith("MAXN"):
         return Row("power mode", "ok", name)
