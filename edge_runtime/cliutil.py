@@ -21,9 +21,8 @@ from __future__ import annotations
 import difflib
 import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Callable, TypeVar
 
 import click
 
@@ -117,7 +116,7 @@ def _config_keys(parameter: click.Parameter) -> list[str]:
 def _as_pairs(path: Path, key: str, table: dict[str, Any]) -> list[str]:
     """`[track] lost_after_ms = 800` is `--track lost_after_ms=800`."""
     for name, value in table.items():
-        if isinstance(value, dict | list):
+        if isinstance(value, (dict, list)):
             raise UsageError(f"{path}: '{key}.{name}' is a {_toml_type(value)}, expected one value")
     return [f"{name}={value}" for name, value in table.items()]
 

@@ -101,7 +101,7 @@ class ModelContract:
         for name in ("decision_threshold", "presence_threshold"):
             value = getattr(self, name)
             need(
-                isinstance(value, int | float) and 0.0 <= value <= 1.0,
+                isinstance(value, (int, float)) and 0.0 <= value <= 1.0,
                 f"{name} = {value!r}, expected a number in [0, 1]",
             )
         need(self.target in TARGETS, f"target {self.target!r}, this version knows {', '.join(TARGETS)}")

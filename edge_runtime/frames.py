@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_runtime.circumstances import Circumstances
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Frame:
     """One captured image.
 

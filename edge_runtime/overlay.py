@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Tuple
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.records import Record
 
-Color = tuple[int, int, int]
+Color = Tuple[int, int, int]
 
 _STATE_BGR: dict[str, Color] = {
     "SEARCHING": (190, 190, 190),

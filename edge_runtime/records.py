@@ -14,7 +14,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Dict
 
 from edge_runtime import __version__
 from edge_runtime.clock import UtcClock, boot_id
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edge_runtime.sources.base import Source
     from edge_runtime.tracking import Detection, TrackUpdate
 
-Record = dict[str, Any]
+Record = Dict[str, Any]
 
 VERSION = 1
 MAX_AGE_MS = 150.0  # older results are no longer `valid`: design default of the guidance contract

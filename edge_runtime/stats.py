@@ -67,7 +67,7 @@ class Histogram:
         both = Histogram()
         both.count, both.total_ns = self.count + other.count, self.total_ns + other.total_ns
         both.max_ns = max(self.max_ns, other.max_ns)
-        both._bins = [a + b for a, b in zip(self._bins, other._bins, strict=True)]
+        both._bins = [a + b for a, b in zip(self._bins, other._bins)]
         return both
 
 

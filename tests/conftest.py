@@ -1,13 +1,18 @@
 """Fixtures every room shares: where the research photos are, and one torch thread for tests."""
 
+from __future__ import annotations
+
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from edge_runtime.logs import ROOMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +33,6 @@ def loggers_as_they_were() -> Iterator[None]:
     loggers = [logging.getLogger(room) for room in ROOMS]
     before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
     yield
-    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+    for logger, (handlers, propagate, level) in zip(loggers, before):
         logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)

@@ -151,9 +151,7 @@ def _check_port(
         names = [port.name for port in ports]
         raise ModelError(f"{path}: {kind}s {names}, expected one named {name!r}; export the run again")
     found = tuple(port.shape[1:])
-    fits = len(found) == len(shape) and all(
-        a == b for a, b in zip(found, shape, strict=True) if isinstance(a, int)
-    )
+    fits = len(found) == len(shape) and all(a == b for a, b in zip(found, shape) if isinstance(a, int))
     if port.type != dtype or not fits:
         raise ModelError(
             f"{path}: {kind} {name!r} is {port.type} {list(port.shape)}, "

@@ -192,7 +192,7 @@ class TensorRtBackend:
         self._map.host[:], self._probs.host[:] = -1.0, -1.0
         self._run(lines)
         again = self._map.host, self._probs.host
-        if not all(np.allclose(a, b, atol=GRAPH_TOLERANCE) for a, b in zip(first, again, strict=True)):
+        if not all(np.allclose(a, b, atol=GRAPH_TOLERANCE) for a, b in zip(first, again)):
             log.debug("%s: the CUDA graph gives something else than the plain run: not used", self.path)
             self._graph = None
 

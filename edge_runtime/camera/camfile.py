@@ -69,7 +69,7 @@ def _check_keys(raw: Mapping[str, Any], known: Iterable[str], origin: str, what:
 
 
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise UsageError(f"{what} = {value!r}, expected a finite number")
     return float(value)
 

@@ -167,8 +167,8 @@ class Charuco:
 
 
 def _dictionary(aruco: Any, name: str) -> Any:
-    known = {n.removeprefix("DICT_").lower(): n for n in dir(aruco) if n.startswith("DICT_")}
-    key = name.removeprefix("DICT_").lower()
+    known = {n[len("DICT_") :].lower(): n for n in dir(aruco) if n.startswith("DICT_")}
+    key = re.sub("^dict_", "", name.lower())
     if key not in known:
         raise UsageError(f"--charuco {name!r}: unknown dictionary; known are {', '.join(sorted(known))}")
     return aruco.getPredefinedDictionary(getattr(aruco, known[key]))

@@ -106,7 +106,7 @@ def _fit_once(views: Sequence[View], size: tuple[int, int], lens: str, fixed_k3:
         ) from error
     project: Any = cv2.fisheye.projectPoints if lens == "fisheye" else cv2.projectPoints
     fits = []
-    for view, points, where, turn, shift in zip(views, board, seen, turns, shifts, strict=True):
+    for view, points, where, turn, shift in zip(views, board, seen, turns, shifts):
         predicted = project(points.astype(np.float64), turn, shift, matrix, bent)[0]
         residuals = where.reshape(-1, 2).astype(np.float64) - np.reshape(predicted, (-1, 2))
         facing = abs(float(cv2.Rodrigues(turn)[0][2, 2]))
@@ -143,7 +143,7 @@ def _fisheye_focal_std(points: Any, where: Any, matrix: Any, bent: Any, turns: A
     From the normal equations of the last step, the poses of the board eliminated (Schur complement).
     """
     normal, squares, equations = np.zeros((8, 8)), 0.0, 0
-    for board, seen, turn, shift in zip(points, where, turns, shifts, strict=True):
+    for board, seen, turn, shift in zip(points, where, turns, shifts):
         predicted, jacobian = cv2.fisheye.projectPoints(board, turn, shift, matrix, bent)
         lens, pose = jacobian[:, :8], jacobian[:, 8:14]  # f, c, k | rotation, translation | skew
         shared = pose.T @ lens

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Tuple
 
 MODELS: dict[str, tuple[int, ...]] = {"none": (0,), "brown": (4, 5, 8), "fisheye": (4,)}  # coefficients
 MAX_STEPS = 30  # 4 or 5 are usual; one that needs more has no inverse there
 STEP_TOLERANCE = 1e-10  # Newton squares the error: the next step would be below double precision
 NO_INVERSE = math.nan
 
-Vector = tuple[float, float, float]
+Vector = Tuple[float, float, float]
 
 
 @dataclass(frozen=True)

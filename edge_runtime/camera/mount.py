@@ -6,12 +6,12 @@ Body is FRD: x forward, y right, z down. Camera: x right, y down in the picture,
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Tuple
 
 from edge_runtime.errors import UsageError
 
-Vector = tuple[float, float, float]
-Matrix = tuple[Vector, Vector, Vector]
+Vector = Tuple[float, float, float]
+Matrix = Tuple[Vector, Vector, Vector]
 
 FORWARD: Matrix = ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 DOWN: Matrix = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))  # the picture's top is the nose
@@ -55,7 +55,7 @@ def is_3x3(value: Any) -> bool:
 
 
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise UsageError(f"{what} is {value!r}, expected a finite number")
     return float(value)
 
@@ -87,6 +87,6 @@ def _rotation(roll: float, pitch: float, yaw: float) -> Matrix:
 
 
 def _times(a: Matrix, b: Matrix) -> Matrix:
-    columns = tuple(zip(*b, strict=True))
-    x, y, z = (tuple(sum(p * q for p, q in zip(row, column, strict=True)) for column in columns) for row in a)
+    columns = tuple(zip(*b))
+    x, y, z = (tuple(sum(p * q for p, q in zip(row, column)) for column in columns) for row in a)
     return (x[0], x[1], x[2]), (y[0], y[1], y[2]), (z[0], z[1], z[2])

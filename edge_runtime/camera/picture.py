@@ -49,7 +49,7 @@ def _panel(gray: Any, scale: float) -> NDArray[np.uint8]:
 def _residuals(canvas: NDArray[np.uint8], view: ViewFit, scale: float, zoom: float) -> None:
     starts = view.view.corners.pixels * scale
     ends = starts + view.residuals * scale * zoom
-    for start, end in zip(_fixed(starts).tolist(), _fixed(ends).tolist(), strict=True):
+    for start, end in zip(_fixed(starts).tolist(), _fixed(ends).tolist()):
         cv2.line(canvas, start, end, _ARROW, 1, cv2.LINE_AA, 4)
         cv2.circle(canvas, start, 24, _DOT, -1, cv2.LINE_AA, 4)
 

@@ -99,7 +99,7 @@ def _opencv(machine: Machine) -> list[Row]:
         system
         and read_l4t(machine.root)
         and not answer["gstreamer"]
-        and not where.is_relative_to(system.parent)
+        and system.parent not in (where, *where.parents)
     ):
         advice = (
             "pip uninstall opencv-python opencv-python-headless (environment with --system-site-packages)"

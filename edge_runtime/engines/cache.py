@@ -84,7 +84,7 @@ class SideFile:
             facts = json.loads(data)
             del facts["seal"]
             side = cls(**{**facts, "key": EngineKey(**facts["key"])})
-            typed = isinstance(side.size, int) and isinstance(side.build_s, int | float)
+            typed = isinstance(side.size, int) and isinstance(side.build_s, (int, float))
             genuine = typed and side.schema == SCHEMA and side.to_bytes() == data
         except (ValueError, TypeError, KeyError, RecursionError):
             return None

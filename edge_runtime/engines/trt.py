@@ -135,7 +135,7 @@ class TrtLog:
             log.debug("TensorRT: %s: %s", severity.lower(), text)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def log_of(module: Any) -> TrtLog:
     """The process's one log of the TensorRT `module`."""
     return TrtLog(module)

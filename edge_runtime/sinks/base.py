@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge_runtime.records import Record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """One processed frame; shared by all sinks, so none of them writes into it.
 

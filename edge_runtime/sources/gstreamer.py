@@ -112,7 +112,7 @@ def missing_element(pipeline: str) -> str | None:
         words = []
     if inspect is None:
         return None
-    heads = [word for before, word in zip(["!", *words], words) if before == "!"]  # noqa: B905 one longer
+    heads = [word for before, word in zip(["!", *words], words) if before == "!"]
     for name in filter(re.compile(r"[A-Za-z][\w-]*").fullmatch, heads):
         try:
             found = subprocess.run([inspect, "--exists", name], capture_output=True, timeout=_INSPECT_S)

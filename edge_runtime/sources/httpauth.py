@@ -27,7 +27,7 @@ def authorization(challenge: str, method: str, path: str, user: str, password: s
     unquoted = ""
     if "auth" in asked.get("qop", ""):
         once = secrets.token_hex(8)
-        fields |= {"cnonce": once, "response": hashed(secret, nonce, "00000001", once, "auth", request)}
+        fields.update(cnonce=once, response=hashed(secret, nonce, "00000001", once, "auth", request))
         unquoted = ", qop=auth, nc=00000001"
     else:
         fields["response"] = hashed(secret, nonce, request)

@@ -104,7 +104,9 @@ class HttpStream:
     def _request(self, parts: SplitResult, answer: str) -> http.client.HTTPResponse:
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        headers = {"User-Agent": "dips-edge", "Accept": "*/*"} | ({"Authorization": answer} if answer else {})
+        headers = {"User-Agent": "dips-edge", "Accept": "*/*"}
+        if answer:
+            headers["Authorization"] = answer
         try:
             self._connection = self._connect(parts.scheme, host, port)
             self._connection.request("GET", _path(parts), headers=headers)

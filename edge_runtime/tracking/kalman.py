@@ -126,7 +126,7 @@ class BoxFilter:
             self._axes, self._surprised = self._start(box_xyxy), False
             return
         noise = self._noise(self._axes[2].x, self._axes[3].x)
-        for axis, measured, variance in zip(self._axes, parameters(box_xyxy), noise, strict=True):
+        for axis, measured, variance in zip(self._axes, parameters(box_xyxy), noise):
             axis.correct(measured, variance)
 
     def distance(self, box_xyxy: Four) -> float:
@@ -134,7 +134,7 @@ class BoxFilter:
         noise = self._noise(self._axes[2].x, self._axes[3].x)
         return sum(
             (measured - axis.x) ** 2 / (axis.xx + variance)
-            for axis, measured, variance in zip(self._axes, parameters(box_xyxy), noise, strict=True)
+            for axis, measured, variance in zip(self._axes, parameters(box_xyxy), noise)
         )
 
     @property
@@ -190,7 +190,7 @@ def _clipped(centre: float, half: float) -> tuple[float, float]:
 def extrapolate(motion: Motion, t_ns: int) -> Four:
     """The box at `t_ns` if it goes on as it moves now; clipped to the frame."""
     dt = (t_ns - motion.t_ns) * NS
-    cx, cy, log_w, log_h = (x + v * dt for x, v in zip(motion.position, motion.velocity, strict=True))
+    cx, cy, log_w, log_h = (x + v * dt for x, v in zip(motion.position, motion.velocity))
     low, high = _LOG_SIZE
     return clipped_box(
         min(max(cx, 0.0), 1.0),

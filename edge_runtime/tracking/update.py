@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Tuple
 
 from edge_runtime.tracking.kalman import extrapolate
 
 if TYPE_CHECKING:
     from edge_runtime.tracking.kalman import Motion
 
-Box = tuple[float, float, float, float]
+Box = Tuple[float, float, float, float]
 
 
 class Detection(NamedTuple):
@@ -20,7 +20,7 @@ class Detection(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrackUpdate:
     """The track after one call.
 

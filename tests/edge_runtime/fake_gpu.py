@@ -12,7 +12,7 @@ import contextlib
 import threading
 from enum import Enum
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Dict, Tuple
 
 import numpy as np
 
@@ -169,7 +169,7 @@ class Severity(Enum):
     ERROR, WARNING, VERBOSE = range(3)
 
 
-Ports = dict[str, tuple[TensorIOMode, DataType, tuple[int, ...]]]
+Ports = Dict[str, Tuple[TensorIOMode, DataType, Tuple[int, ...]]]
 
 
 def ports(batch: int = 1, side: int = 64, classes: int = 2, **changes: Any) -> Ports:
@@ -179,7 +179,7 @@ def ports(batch: int = 1, side: int = 64, classes: int = 2, **changes: Any) -> P
         "prob": (TensorIOMode.OUTPUT, DataType.FLOAT, (batch, 1, side, side)),
         "class_probs": (TensorIOMode.OUTPUT, DataType.FLOAT, (batch, classes)),
     }
-    return found | changes
+    return {**found, **changes}
 
 
 def fake_tensorrt(recorder: Recorder, engine_ports: Ports, *, version: str = "10.3.0") -> TensorRT:

@@ -27,7 +27,7 @@ _WRAP_MS = 1 << 20
 _READY_S = 20
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def what_is_missing() -> str | None:
     """Why no network camera can be started here; None where it can."""
     asked = (

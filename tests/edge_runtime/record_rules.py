@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import jsonschema
 import edge_runtime
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def validator() -> Any:
     """Validator of the schema that ships in the package."""
     path = Path(edge_runtime.__file__).parent / "record.schema.json"
@@ -57,7 +56,7 @@ def check_stream(lines: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]]
         assert record["type"] == "track"
         assert problems(record, header["max_age_ms"]) == []
     assert [r["seq"] for r in records] == list(range(len(records)))
-    for before, after in itertools.pairwise(records):
+    for before, after in zip(records, records[1:]):
         assert after["frame"]["idx"] > before["frame"]["idx"]
         assert after["t_cap_mono_ns"] >= before["t_cap_mono_ns"]
         assert ("dropped" in after["flags"]) == (after["frame"]["idx"] > before["frame"]["idx"] + 1)

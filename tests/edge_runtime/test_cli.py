@@ -164,7 +164,7 @@ def test_log_lines_go_to_stderr_as_asked_for(command, flags, expected):
     assert code == 0
     lines = err.splitlines()
     assert len(lines) == len(expected)
-    assert all(line.endswith(text) for line, text in zip(lines, expected, strict=True))
+    assert all(line.endswith(text) for line, text in zip(lines, expected))
 
 
 def test_help_shows_defaults_and_the_common_flags(command):

@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, List
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ PYCUDA_METHODS = {
 }
 
 
-class Calls(list[str]):
+class Calls(List[str]):
     """Names of calls; `fails` maps one to the error it raises or the number it answers."""
 
     def __init__(self) -> None:
@@ -214,7 +214,7 @@ def test_a_capture_that_fails_ends_it_and_leaves_no_graph(fails, answer, raised,
 
 def test_work_that_fails_hides_no_error_behind_that_of_ending_the_capture():
     calls = Calls()
-    calls.fails |= {"work": KeyError("x"), "cuStreamEndCapture": 901}
+    calls.fails.update(work=KeyError("x"), cuStreamEndCapture=901)
     with pytest.raises(KeyError):
         make_gpu(calls).open_stream().capture(lambda: calls("work"))
     assert calls[-2:] == ["work", "cuStreamEndCapture"]
@@ -262,9 +262,10 @@ def test_pycuda_that_cannot_be_imported_is_one_line(error, raised, message, monk
 def names_used_of_pycuda() -> set[str]:
     """Dotted names our source takes from the module: `cuda.X.Y` and `self._cuda.X.Y`."""
     used = set()
-    for node in ast.walk(ast.parse(inspect.getsource(cuda))):
+    source = inspect.getsource(cuda)
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
-            match = re.fullmatch(r"(?:self\._)?cuda\.([\w.]+)", ast.unparse(node))
+            match = re.fullmatch(r"(?:self\._)?cuda\.([\w.]+)", ast.get_source_segment(source, node) or "")
             if match:
                 used.add(match[1])
     return used

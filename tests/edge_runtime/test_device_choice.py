@@ -1,9 +1,10 @@
 """Which device and which file of a model directory a run takes; what is installed is played."""
 
+from __future__ import annotations
+
 import logging
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +14,9 @@ from edge_runtime.engines import trt as trtmodule
 from edge_runtime.engines.trt import TensorRT
 from edge_runtime.errors import EngineError, MissingExtra, UsageError
 from tests.edge_runtime.conftest import with_contract, write_brightness_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
         self.opened: list[tuple[Path, Any]] = []
-        self.parts = {"driver": object(), "tensorrt": (10, 3), "pycuda": object(), "engine": None} | parts
+        self.parts = {"driver": object(), "tensorrt": (10, 3), "pycuda": object(), "engine": None, **parts}
         monkeypatch.setattr(nvidia, "open_driver", lambda: self.parts["driver"])
         monkeypatch.setattr(trtmodule, "find_tensorrt", self._find_tensorrt)
         monkeypatch.setattr(cuda, "load_pycuda", lambda: self._part("pycuda"))

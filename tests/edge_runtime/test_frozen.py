@@ -1,5 +1,7 @@
 """A camera that repeats its picture is noticed; one that sees a still scene with noise is not."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

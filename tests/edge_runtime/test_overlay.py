@@ -1,5 +1,7 @@
 """The picture says what the record says."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def scene(state: str = "TRACKING", **changes: object) -> tuple[np.ndarray, np.nd
         "age_ms": 43.3,
         "frame": {"idx": 7},
     }
-    return np.full((480, 640, 3), 90, np.uint8), score_map, record | changes
+    return np.full((480, 640, 3), 90, np.uint8), score_map, {**record, **changes}
 
 
 def test_the_frame_itself_is_not_touched():

@@ -79,7 +79,7 @@ def test_a_live_source_keeps_the_newest_frame_and_flags_the_gap():
     assert seen == sorted(set(seen))
     assert seen[-1] == 39  # the newest, not the oldest, is what remains
     assert outcome.dropped == 40 - len(seen) > 0
-    gaps = [after - before > 1 for before, after in zip([-1, *seen], seen, strict=False)]
+    gaps = [after - before > 1 for before, after in zip([-1, *seen], seen)]
     assert ["dropped" in record["flags"] for record in sink.records] == gaps
 
 

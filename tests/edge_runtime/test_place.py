@@ -43,10 +43,8 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
     try:
-        with (
-            pytest.raises(ModelError, match=os.strerror(errno.EFBIG)),
-            staged({tmp_path / "first.onnx": b"small", out: bytes(1 << 20)}),
-        ):
+        too_big = pytest.raises(ModelError, match=os.strerror(errno.EFBIG))
+        with too_big, staged({tmp_path / "first.onnx": b"small", out: bytes(1 << 20)}):
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

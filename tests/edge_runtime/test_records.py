@@ -253,7 +253,7 @@ def test_a_record_is_one_short_line_of_json():
 def test_schema_and_rules_refuse_what_breaks_the_contract(broken):
     record = build(found((0.25, 0.25, 0.5, 0.75)))
     assert problems(record, MAX_AGE_MS) == []
-    assert problems(record | broken, MAX_AGE_MS) != []
+    assert problems({**record, **broken}, MAX_AGE_MS) != []
 
 
 def test_the_schema_requires_every_field_of_the_record_but_the_extra_ones():
@@ -261,4 +261,5 @@ def test_the_schema_requires_every_field_of_the_record_but_the_extra_ones():
     extra = {"presence", "class_probs", "others", "range_src", "range_std_m"}
     for key in set(record) - extra:
         assert not validator().is_valid({k: v for k, v in record.items() if k != key}), key
-    assert validator().is_valid({k: v for k, v in record.items() if k not in extra} | {"unknown": 1})
+    required = {k: v for k, v in record.items() if k not in extra}
+    assert validator().is_valid({**required, "unknown": 1})

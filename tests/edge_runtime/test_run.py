@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import signal
@@ -198,7 +197,7 @@ def test_systemd_hears_ready_then_a_steady_watchdog_then_stopping(tmp_path, mode
     assert states[0].startswith(f"READY=1\nMAINPID={process.pid}")
     assert set(states[1:-1]) == {"WATCHDOG=1"}
     pings = [t for state, t in heard if state == "WATCHDOG=1"]
-    assert max(after - before for before, after in itertools.pairwise(pings)) < 0.3
+    assert max(after - before for before, after in zip(pings, pings[1:])) < 0.3
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(model_path, long_clip):

@@ -1,5 +1,7 @@
 """Sinks: whole files under their own name, nothing overwritten unasked, failures told."""
 
+from __future__ import annotations
+
 import json
 import os
 from pathlib import Path
@@ -89,7 +91,7 @@ def test_a_video_holds_every_frame_at_the_rate_of_the_source(tmp_path, suffix):
 
 def test_frames_of_other_sizes_are_fitted_to_the_first_and_odd_sizes_made_even(tmp_path):
     sink = open_sink(f"video:{tmp_path}/out.mp4")
-    sink.start(HEADER | {"source": {"fps": None}})
+    sink.start({**HEADER, "source": {"fps": None}})
     for shape in [(97, 129, 3), (200, 100, 3), (50, 60, 3)]:
         sink.write(result(image=np.zeros(shape, np.uint8)))
     sink.close()

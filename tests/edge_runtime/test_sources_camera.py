@@ -1,5 +1,7 @@
 """V4L2 and CSI cameras behind a fake of OpenCV's capture: settings, stamps, unplugging, plain errors."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import time

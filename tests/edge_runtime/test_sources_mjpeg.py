@@ -241,10 +241,8 @@ def test_a_host_that_cannot_be_reached_is_told(url, message):
 
 
 def test_a_server_without_encryption_is_told():
-    with (
-        TcpServer(say(b"HTTP/1.1 400 Plain\r\n\r\n"), listens=False) as server,
-        pytest.raises(SourceError, match="speak TLS"),
-    ):
+    plain = say(b"HTTP/1.1 400 Plain\r\n\r\n")
+    with TcpServer(plain, listens=False) as server, pytest.raises(SourceError, match="speak TLS"):
         open_source(server.url.replace("http:", "https:"), QUICK)
 
 
@@ -269,10 +267,8 @@ def test_a_password_does_not_follow_to_another_host():
     def moved(client, _):
         client.sendall(f"HTTP/1.1 302 F\r\nLocation: http://localhost:{other.port}/v\r\n\r\n".encode())
 
-    with (
-        TcpServer(say(b"HTTP/1.1 401 N\r\nWWW-Authenticate: Basic\r\n\r\n")) as other,
-        TcpServer(moved) as server,
-    ):
+    asks = say(b"HTTP/1.1 401 N\r\nWWW-Authenticate: Basic\r\n\r\n")
+    with TcpServer(asks) as other, TcpServer(moved) as server:
         with pytest.raises(SourceError, match="wants a user name"):
             open_source(server.url.replace("//", "//u:p@"), QUICK)
         assert b"Authorization" not in b"".join(other.requests)

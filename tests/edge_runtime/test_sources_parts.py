@@ -108,7 +108,7 @@ MS = 1_000_000
 def capture_times_ms(stamps_ms, arrivals_ms):
     """What a fresh clock makes of frames, with its verdict at the end."""
     clock = StreamClock()
-    times = [clock.capture_ns(int(s * MS), int(a * MS)) for s, a in zip(stamps_ms, arrivals_ms, strict=True)]
+    times = [clock.capture_ns(int(s * MS), int(a * MS)) for s, a in zip(stamps_ms, arrivals_ms)]
     return [None if t is None else t / MS for t in times], clock.runs_behind()
 
 
@@ -132,7 +132,7 @@ def test_a_frame_held_back_on_its_way_is_as_old_as_its_stamp_says(arrivals, expe
     assert times[0] is None
     assert not behind
     assert times[2:] == pytest.approx(list(expected[2:]), abs=3.5)
-    assert all(t <= a for t, a in zip(times[2:], arrivals[2:], strict=True))
+    assert all(t <= a for t, a in zip(times[2:], arrivals[2:]))
 
 
 def test_frames_out_of_a_servers_buffer_are_left_out():

@@ -183,7 +183,7 @@ def test_opening_that_fails_closes_what_was_open_and_says_why_in_one_line(fails,
         pytest.param(ports(side=32), r"image UINT8 \[1, 32, 32, 3\]", id="size"),
         pytest.param(ports(batch=4), r"prob FLOAT \[4, 1, 64, 64\]", id="batch"),
         pytest.param(ports(classes=3), r"class_probs FLOAT \[1, 3\]", id="classes"),
-        pytest.param(ports() | {"image": (fake_gpu.TensorIOMode.INPUT, DataType.FLOAT, (1, 64, 64, 3))},
+        pytest.param(ports(image=(fake_gpu.TensorIOMode.INPUT, DataType.FLOAT, (1, 64, 64, 3))),
                      r"input image FLOAT", id="type"),
         pytest.param(ports(extra=(fake_gpu.TensorIOMode.OUTPUT, DataType.FLOAT, (1,))),
                      r"output extra FLOAT \[1\]", id="one output more"),
@@ -235,7 +235,7 @@ def test_a_gpu_error_in_flight_is_one_line_and_closing_after_it_is_quiet():
     recorder = Recorder()
     backend = open_one(recorder)
     dead = FakeCudaError("cuStreamSynchronize failed: an illegal memory access was encountered")
-    recorder.fails |= dict.fromkeys(("synchronize", *TEARDOWN), dead)
+    recorder.fails.update(dict.fromkeys(("synchronize", *TEARDOWN), dead))
     with pytest.raises(EngineError, match=r"square-fp16.onnx: inference failed on Orin: cuStreamSynchronize"):
         backend.infer(frames(1))
     backend.close()

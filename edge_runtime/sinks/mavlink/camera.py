@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Tuple
 
 from edge_runtime.sinks.mavlink.messages import COMPANION, Message, ack
 
@@ -24,7 +24,7 @@ TRACK_POINT, TRACK_RECTANGLE, STOP_TRACKING = 2004, 2005, 2010
 CAMERA_INFORMATION, TRACKING_IMAGE_STATUS = 259, 275
 POINT_RADIUS = 0.05  # of the frame, for a point without one
 
-Params = tuple[float, ...]
+Params = Tuple[float, ...]
 
 
 @dataclass

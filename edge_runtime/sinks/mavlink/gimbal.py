@@ -72,7 +72,7 @@ class Gimbal:
 
     def _rates(self, pitch_rate: float, yaw_rate: float) -> Message:
         fields = {"flags": LOCK_ROLL_PITCH, "gimbal_device_id": 0, "pitch": math.nan, "yaw": math.nan}
-        fields |= {"pitch_rate": pitch_rate, "yaw_rate": yaw_rate}
+        fields.update(pitch_rate=pitch_rate, yaw_rate=yaw_rate)
         return Message("gimbal_manager_set_pitchyaw", {**self._target, **fields})
 
     def _configure(self, system: float, component: float) -> Message:

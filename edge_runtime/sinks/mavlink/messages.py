@@ -54,9 +54,9 @@ def tracking_status(record: Record | None, compid: int) -> Message:
         status = STATUS_ACTIVE if record["state"] == "TRACKING" else STATUS_COASTING
         mode, data, box = MODE_RECTANGLE, IN_STATUS, record["box"]
     fields: dict[str, Any] = {"tracking_status": status, "tracking_mode": mode, "target_data": data}
-    fields |= dict.fromkeys(("point_x", "point_y", "radius"), math.nan)
+    fields.update(dict.fromkeys(("point_x", "point_y", "radius"), math.nan))
     corners = ("rec_top_x", "rec_top_y", "rec_bottom_x", "rec_bottom_y")
-    return Message("camera_tracking_image_status", fields | dict(zip(corners, box, strict=True)), compid)
+    return Message("camera_tracking_image_status", {**fields, **dict(zip(corners, box))}, compid)
 
 
 def facing(mount: Matrix) -> Matrix | None:
@@ -100,8 +100,8 @@ def landing_target(record: Record, profile: str, camera: Matrix) -> Message | No
     }
     if profile == "ardupilot" and range_m is not None:
         norm = math.hypot(*los)
-        position = {axis: range_m * part / norm for axis, part in zip("xyz", los, strict=True)}
-        fields |= {**position, "distance": range_m, "position_valid": 1}
+        position = {axis: range_m * part / norm for axis, part in zip("xyz", los)}
+        fields.update(position, distance=range_m, position_valid=1)
     return Message("landing_target", fields)
 
 

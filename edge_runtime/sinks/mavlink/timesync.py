@@ -20,5 +20,5 @@ def reply(request: Received, now_ns: int, sysid: int, camera: int) -> Message | 
     if fields["tc1"] != 0 or system not in (0, sysid) or component not in (0, camera, COMPANION):
         return None
     answer = {"tc1": now_ns, "ts1": fields["ts1"]}
-    answer |= {"target_system": request.sysid, "target_component": request.compid}
+    answer.update(target_system=request.sysid, target_component=request.compid)
     return Message("timesync", answer, component or COMPANION)

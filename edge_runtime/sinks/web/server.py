@@ -16,7 +16,7 @@ import logging
 import threading
 from contextlib import suppress
 from functools import partial
-from importlib.resources import files
+from pathlib import Path
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
@@ -220,7 +220,7 @@ def _response(status: int, body: str | bytes, kind: str = "text/plain") -> Respo
 
 def _assets(token: str | None) -> dict[str, bytes]:
     """The page's files by path; its links carry the token on."""
-    folder = files("edge_runtime.sinks.web") / "assets"
+    folder = Path(__file__).parent / "assets"
     query = "" if token is None else f"?token={quote(token, safe='')}"
     html = (folder / "page.html").read_text("utf-8").replace("{query}", query)
     return {

@@ -36,7 +36,7 @@ class WebSink:
         options = parse(target)
         bound = listen(options)
         self._options = replace(options, port=bound.getsockname()[1])
-        self.name = f"web:{self._options.url.removeprefix('http:').rstrip('/')}"
+        self.name = f"web:{self._options.url.partition(':')[2].rstrip('/')}"
         self.board = Board(context or RunContext(), options.width)
         self.server = Server(bound, self.board, token=options.token, fps=options.fps)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Dict
 
 from edge_runtime.sinks.mavlink.messages import DOWN
 from edge_runtime.tracking import Detection, Tracker, TrackSettings
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.live import Controls
 
-Record = dict[str, Any]
+Record = Dict[str, Any]
 MAX_AGE_MS = 150.0
 WITH_BOX = ("TRACKING", "COASTING")
 

@@ -17,7 +17,7 @@ FOCAL_PX, WIDTH, HEIGHT = 820.0, 1280, 720
 PIXELS = list(itertools.product(range(20, WIDTH, 310), range(20, HEIGHT, 170)))
 MAX_ERROR_DEG = 0.05
 CAMERA = {"name": "test", "width": WIDTH, "height": HEIGHT, "mount": "down", "fx": FOCAL_PX, "fy": FOCAL_PX}
-CAMERA |= {"cx": (WIDTH - 1) / 2, "cy": (HEIGHT - 1) / 2}  # of pixel centres
+CAMERA.update(cx=(WIDTH - 1) / 2, cy=(HEIGHT - 1) / 2)  # of pixel centres
 TILTED_DOWN = parse_mount(
     [[0.0, -1.0, 0.0], [0.9848077, 0.0, -0.1736482], [0.1736482, 0.0, 0.9848077]], "test"
 )

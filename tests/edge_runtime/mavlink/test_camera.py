@@ -1,5 +1,7 @@
 """The camera protocol: every command is answered, whatever its parameters hold."""
 
+from __future__ import annotations
+
 import math
 
 import pytest
@@ -30,7 +32,7 @@ def component(context: RunContext | None = None) -> CameraComponent:
 def command(number, *params, name="command_long", system=1, target=100, sender=255):
     padded = (*params, *(NAN,) * (7 - len(params)))
     fields = {f"param{i}": value for i, value in enumerate(padded, 1)}
-    fields |= {"target_system": system, "target_component": target, "command": number}
+    fields.update(target_system=system, target_component=target, command=number)
     return Received("peer", sender, 190, name, fields)
 
 

@@ -124,7 +124,7 @@ def test_mavsdk_gets_each_valid_record_once_and_the_end_of_the_track_in_time(cli
     assert stamps == [r["t_cap_mono_ns"] // 1000 for r in valid]
     assert stamps == sorted(set(stamps))
     assert max(e["t_ns"] / 1e6 - e["fields"]["time_usec"] / 1e3 for e in came) <= MAX_AGE_MS + 50
-    for made, got in zip(valid, came, strict=True):
+    for made, got in zip(valid, came):
         assert got["fields"]["angle_x"] == pytest.approx(made["bearing"]["ang_x"], abs=1e-6)
     assert {r["tid"] for r in valid} == {1, 2}
 

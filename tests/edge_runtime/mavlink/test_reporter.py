@@ -65,7 +65,7 @@ def test_whatever_happens_nothing_stale_predicted_or_repeated_leaves(story):
     for i, (state, passed_ms, age_ms, waits_ms, detected, healthy) in enumerate(story):
         now_ns += passed_ms * MS
         made = record(i, state, detected=detected)
-        made |= {"t_cap_mono_ns": now_ns - age_ms * MS, "t_emit_mono_ns": now_ns, "age_ms": float(age_ms)}
+        made.update(t_cap_mono_ns=now_ns - age_ms * MS, t_emit_mono_ns=now_ns, age_ms=float(age_ms))
         made["valid"] = made["box_src"] == "det" and age_ms <= MAX_AGE_MS
         health.recover() if healthy else health.fault("test")
         before = len(wire.sent)

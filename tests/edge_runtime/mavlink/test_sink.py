@@ -199,11 +199,7 @@ def test_closing_takes_the_box_back(fly, station):
 def test_two_stations_with_intervals_of_their_own_do_not_affect_each_other(fly):
     port = free_port()
     sink = fly(f"udpin:127.0.0.1:{port}")
-    with (
-        Station(port, sysid=255) as fast,
-        Station(port, sysid=254) as slow,
-        Station(port, sysid=253) as silent,
-    ):
+    with Station(port, 255) as fast, Station(port, 254) as slow, Station(port, 253) as silent:
         fast.command(511, 275, 33_333)
         slow.command(511, 275, 200_000)
         silent.heartbeat()
@@ -230,9 +226,8 @@ def test_garbage_on_the_port_changes_nothing(fly):
     with Station(port) as station:
         whole = mavlink.MAVLink_command_long_message(1, 100, 512, 0, 259, *(NAN,) * 6).pack(station._codec)
         for _ in range(300):
-            bent = bytearray(
-                whole[: chance.randrange(len(whole) + 1)] + chance.randbytes(chance.randrange(40))
-            )
+            noise = chance.choices(range(256), k=chance.randrange(40))
+            bent = bytearray(whole[: chance.randrange(len(whole) + 1)] + bytes(noise))
             if bent:
                 bent[chance.randrange(len(bent))] ^= 1 << chance.randrange(8)
             station.send_bytes(bytes(bent))

@@ -128,7 +128,7 @@ def mode(
                 "max_ms": float(window.max()),
                 "missed": int((window > deadline_ms).sum()),
             }
-            for window, end_s in zip(windows, ends_s, strict=True)
+            for window, end_s in zip(windows, ends_s)
         ],
     }
 
@@ -143,17 +143,13 @@ def layers() -> dict[str, Any]:
     total = sum(times)
     kinds = {layer["kind"] for layer in found}
     by_kind = {
-        kind: [time for layer, time in zip(found, times, strict=True) if layer["kind"] == kind]
-        for kind in sorted(kinds)
+        kind: [time for layer, time in zip(found, times) if layer["kind"] == kind] for kind in sorted(kinds)
     }
     return {
         "by": "TensorRT 10.3.0",
         "runs": 100,
         "total_ms": total,
-        "layers": [
-            {**layer, "mean_ms": time, "share": time / total}
-            for layer, time in zip(found, times, strict=True)
-        ],
+        "layers": [{**layer, "mean_ms": time, "share": time / total} for layer, time in zip(found, times)],
         "kinds": [
             {"kind": kind, "count": len(each), "mean_ms": sum(each), "share": sum(each) / total}
             for kind, each in sorted(by_kind.items(), key=lambda item: -sum(item[1]))

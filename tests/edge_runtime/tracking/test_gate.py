@@ -1,5 +1,7 @@
 """Which detection continues a track."""
 
+from __future__ import annotations
+
 import pytest
 
 from edge_runtime.tracking import Detection, TrackSettings

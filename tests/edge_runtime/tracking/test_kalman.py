@@ -1,5 +1,7 @@
 """The box filter: what it expects of steady motion, and that nothing makes its numbers impossible."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

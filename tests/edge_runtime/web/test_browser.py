@@ -88,11 +88,8 @@ def slow_link(target: tuple[str, int], delay_s: float) -> Iterator[str]:
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
-    with (
-        socket.create_server(("127.0.0.1", 0)) as entrance,
-        ExitStack() as opened,
-        ThreadPoolExecutor(32) as pool,
-    ):
+    listening = socket.create_server(("127.0.0.1", 0))
+    with listening as entrance, ExitStack() as opened, ThreadPoolExecutor(32) as pool:
 
         def accept() -> None:
             with suppress(OSError):
