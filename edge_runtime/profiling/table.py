@@ -97,10 +97,7 @@ def _board(report: dict[str, Any]) -> list[str]:
             lines.append(_range(label, summary[key], 1, unit))
     lines.append("  " + (words.throttling(board) or words.NO_THROTTLING[summary["throttled_s"] is not None]))
     if energy:
-        lines.append(
-            f"  energy: {energy['mj_per_frame']:.4g} mJ per frame, {energy['mean_w']:.3g} W on "
-            f"{plain(energy['rail'], 40)}"
-        )
+        lines.append(f"  energy: {words.energy(energy)}")
     for note in board["notes"]:
         lines += _wrapped(f"  note: {plain(note)}", "        ")
     return lines

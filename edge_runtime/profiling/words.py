@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 MODES = {"pipeline": "whole pipeline", "engine": "engine alone"}
 BEFORE_THE_AGE = ("capture", "decode")  # a picture's age begins when it is there, or `wait` holds the rest
+OTHER = "other"
 BUSY_AT = 0.85  # of a thread's time: nothing else is waited for
 
 BOARD_RANGES = (  # label, key of the summary, how many of its units make one of the label's
@@ -82,12 +83,17 @@ def machine(report: dict[str, Any]) -> str:
 
 def model(report: dict[str, Any]) -> str:
     """Name, precision, backend, input."""
+    return f"{plain(report['model']['name'], 80)} ({model_facts(report)})"
+
+
+def model_facts(report: dict[str, Any]) -> str:
+    """Precision, backend, input."""
     facts = report["model"]
     height, width = facts["input"]
     parts = [plain(facts["precision"], 20), plain(facts["backend"], 40), f"{width}x{height} px"]
     if facts["threads"]:
         parts.append(f"{facts['threads']} thread(s)")
-    return f"{plain(facts['name'], 80)} ({', '.join(parts)})"
+    return ", ".join(parts)
 
 
 def source(report: dict[str, Any]) -> str:
@@ -131,7 +137,7 @@ def missed(mode: dict[str, Any], deadline_ms: float) -> str:
 
 
 def parts_of_total(mode: dict[str, Any]) -> list[Part]:
-    """What the mean of the judged stage is made of, in order; what no stage explains is "other".
+    """What the mean of the judged stage is made of, in order; what no stage explains is `OTHER`.
 
     The parts inside the judged stage where it has some, else the stages before it in the table.
     """
@@ -144,7 +150,7 @@ def parts_of_total(mode: dict[str, Any]) -> list[Part]:
     means = {name: stages[name]["mean_ms"] or 0.0 for name in names}
     rest_ms = whole_ms - sum(means.values())
     if rest_ms > 0.01 * whole_ms or not means:
-        means["other" if means else total] = max(rest_ms, 0.0)
+        means[OTHER if means else total] = max(rest_ms, 0.0)
     scale = sum(means.values()) or 1.0
     return [Part(name, value, value / scale) for name, value in means.items()]
 
@@ -224,3 +230,15 @@ def counts(mode: dict[str, Any]) -> str:
     if cpu["ms_per_frame"] is not None:
         said.append(f"{ms(cpu['ms_per_frame'])} ms of CPU per frame")
     return ", ".join(said)
+
+
+def energy(facts: dict[str, Any]) -> str:
+    """Energy per frame, power, and where it was measured."""
+    return f"{facts['mj_per_frame']:.4g} mJ per frame, {facts['mean_w']:.3g} W on {plain(facts['rail'], 40)}"
+
+
+def moment(t_utc: str) -> str:
+    """`2026-11-28T14:20:00Z` as people write it; anything else as it is."""
+    if len(t_utc) >= 20 and t_utc[10] == "T" and t_utc.endswith("Z"):
+        return f"{t_utc[:10]} {t_utc[11:16]} UTC"
+    return plain(t_utc, 40)

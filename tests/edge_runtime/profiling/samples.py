@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 PIPELINE = {
-    "decode": ("capture", 4.0), "wait": ("", 0.3), "pre": ("capture", 1.1), "infer": ("inference", 9.0),
+    "decode": ("capture", 4.0), "wait": ("", 0.3), "pre": ("capture", 1.1), "infer": ("inference", 12.0),
     "boxes": ("inference", 0.6), "track": ("inference", 0.05), "record": ("inference", 0.05),
 }  # fmt: skip
 
@@ -43,7 +43,7 @@ def profile(*, frames: int = 2000, slower: float = 1.0, seed: int = 0, board: bo
     durations = {
         name: slower * mean * rng.gamma(40.0, 1 / 40.0, frames) for name, (_, mean) in PIPELINE.items()
     }
-    age = np.sum(list(durations.values()), axis=0)
+    age = np.sum([values for name, values in durations.items() if name != "decode"], axis=0)
     stages = {
         name: {**stage(values, cpu_share=0.9 if PIPELINE[name][0] else None), "thread": PIPELINE[name][0]}
         for name, values in durations.items()
