@@ -1,8 +1,10 @@
 """Map-to-box decoding: regions, their order, scores and limits, and the presence gate."""
 
+import cv2
 import numpy as np
 import pytest
 
+from edge_runtime import boxes
 from edge_runtime.boxes import (
     MIN_REGION_FRACTION,
     PRESENCE_FRACTION,
@@ -82,7 +84,34 @@ def test_specks_are_no_candidates():
 def test_presence_is_the_mean_of_the_warmest_pixels(make):
     score_map = make(np.random.default_rng(0)).astype(np.float32)
     count = max(1, round(PRESENCE_FRACTION * score_map.size))
-    assert presence_score(score_map) == pytest.approx(np.sort(score_map.ravel())[-count:].mean(), abs=1e-6)
+    expected = np.sort(score_map.ravel())[-count:].mean(dtype=np.float64)
+    assert presence_score(score_map) == pytest.approx(expected, abs=1e-12)
+    for threshold in (0.0, 0.2, 0.5, 0.9, 1.0):
+        assert decode_map(score_map, threshold, 0.0).presence == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_pixel_that_is_not_finite_spoils_the_map(value):
+    score_map = blank()
+    score_map[16:32, 32:96] = 0.8
+    score_map[1, 1] = value
+    decision = decode_map(score_map, 0.5, 0.3)
+    assert np.isnan(decision.presence) and not decision.present and decision.candidates == ()
+
+
+@pytest.mark.parametrize("sigma", [1.0, 4.0, 12.0])
+@pytest.mark.parametrize("shape", [(64, 64), (224, 224), (321, 513)])
+def test_regions_are_the_same_whether_their_pixels_are_few_or_not(sigma, shape, monkeypatch):
+    smooth = cv2.GaussianBlur(np.random.default_rng(1).random(shape, np.float32), (0, 0), sigma)
+    score_map = (smooth - smooth.min()) / (smooth.max() - smooth.min())
+    found = {}
+    for few in (0.0, 1.0):
+        monkeypatch.setattr(boxes, "FEW", few)
+        found[few] = [find_candidates(score_map, threshold) for threshold in (0.3, 0.5, 0.7)]
+    assert any(found[0.0])
+    for by_window, by_pixel in zip(found[0.0], found[1.0], strict=True):
+        assert [(c.box_xyxy, c.area) for c in by_window] == [(c.box_xyxy, c.area) for c in by_pixel]
+        assert [c.score for c in by_window] == pytest.approx([c.score for c in by_pixel], abs=1e-9)
 
 
 @pytest.mark.parametrize("side", [224, 512, 576])
