@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -46,30 +46,20 @@ class Decision:
     candidates: tuple[Candidate, ...]
 
 
-def presence_score(score_map: NDArray[np.float32], guess: float | None = None) -> float:
+def presence_score(score_map: NDArray[np.float32]) -> float:
     """Mean of the warmest `PRESENCE_FRACTION` of the pixels, in [0, 1]: high only if a region is warm.
 
-    NaN where the map is not finite. `guess`: something the warmest pixels, and few others, may well exceed;
-    a good one saves time, none changes the result.
+    NaN where the map is not finite.
     """
     if not math.isfinite(score_map.max()):
         return math.nan
     flat = score_map.ravel()
-    count = max(1, round(PRESENCE_FRACTION * flat.size))
+    count = _warmest_count(flat.size)
     # Selecting among all pixels is most of the work: first drop those surely below the warmest ones.
-    if guess is not None:
-        warm = flat > guess
-        if count <= np.count_nonzero(warm) <= FEW * flat.size:
-            return _mean_of_warmest(flat[warm], count)
     sample = score_map[::SAMPLE_STEP, ::SAMPLE_STEP].ravel()
     likely = min(sample.size, 2 * count // SAMPLE_STEP**2 + 1)
-    warm = flat >= np.partition(sample, sample.size - likely)[sample.size - likely]
-    return _mean_of_warmest(flat[warm] if np.count_nonzero(warm) >= count else flat, count)
-
-
-def _mean_of_warmest(values: NDArray[np.float32], count: int) -> float:
-    warmest = np.partition(values, values.size - count)[values.size - count :]
-    return float(warmest.mean(dtype=np.float64))  # whose order does not matter at this precision
+    warm = flat[flat >= np.partition(sample, sample.size - likely)[sample.size - likely]]
+    return _mean_of_warmest(warm if warm.size >= count else flat, count)
 
 
 def find_candidates(score_map: NDArray[np.float32], threshold: float) -> tuple[Candidate, ...]:
@@ -79,26 +69,75 @@ def find_candidates(score_map: NDArray[np.float32], threshold: float) -> tuple[C
         score_map: (H, W) float32 in [0, 1].
         threshold: absolute, in [0, 1]; a pixel belongs to a region when it is strictly greater.
     """
+    return _candidates(score_map, _warm(score_map, threshold))
+
+
+def decode_map(score_map: NDArray[np.float32], threshold: float, presence_threshold: float) -> Decision:
+    """Apply the deployed rule: nothing unless the presence score reaches its threshold.
+
+    Args:
+        score_map: (H, W) float32 in [0, 1].
+        threshold, presence_threshold: absolute, from the model contract.
+    """
+    warm = _warm(score_map, threshold)
+    count = _warmest_count(score_map.size)
+    if warm.values is not None and warm.values.size >= count and math.isfinite(score_map.max()):
+        presence = _mean_of_warmest(warm.values, count)
+    else:
+        presence = presence_score(score_map)
+    if not presence >= presence_threshold:  # NaN is not
+        return Decision(False, presence, ())
+    candidates = _candidates(score_map, warm)
+    return Decision(bool(candidates), presence, candidates)
+
+
+class _Warm(NamedTuple):
+    """The pixels above a threshold; their places row by row and their values only where they are few."""
+
+    mask: NDArray[np.bool_]
+    pixels: NDArray[np.intp] | None
+    values: NDArray[np.float32] | None
+
+
+def _warm(score_map: NDArray[np.float32], threshold: float) -> _Warm:
     mask = score_map > threshold
-    few = np.count_nonzero(mask) <= FEW * mask.size
-    return tuple((_regions_by_pixel if few else _regions_by_window)(score_map, mask))
+    if np.count_nonzero(mask) > FEW * mask.size:
+        return _Warm(mask, None, None)
+    pixels = np.flatnonzero(mask)
+    return _Warm(mask, pixels, score_map.ravel()[pixels])
 
 
-def _regions_by_pixel(score_map: NDArray[np.float32], mask: NDArray[np.bool_]) -> Iterator[Candidate]:
+def _warmest_count(size: int) -> int:
+    return max(1, round(PRESENCE_FRACTION * size))
+
+
+def _mean_of_warmest(values: NDArray[np.float32], count: int) -> float:
+    warmest = np.partition(values, values.size - count)[values.size - count :]
+    return float(warmest.mean(dtype=np.float64))  # whose order does not matter at this precision
+
+
+def _candidates(score_map: NDArray[np.float32], warm: _Warm) -> tuple[Candidate, ...]:
+    if warm.pixels is None or warm.values is None:
+        return tuple(_regions_by_window(score_map, warm.mask))
+    return tuple(_regions_by_pixel(warm.mask, warm.pixels, warm.values))
+
+
+def _regions_by_pixel(
+    mask: NDArray[np.bool_], pixels: NDArray[np.intp], values: NDArray[np.float32]
+) -> Iterator[Candidate]:
     """Its time grows with the number of warm pixels: the faster way where they are few."""
     height, width = mask.shape
     count, labels = cv2.connectedComponentsWithAlgorithm(
         mask.view(np.uint8), 8, _label_type(mask.size), cv2.CCL_DEFAULT
     )
-    warm = np.flatnonzero(mask)  # row by row
-    label_of = labels.ravel()[warm]
+    label_of = labels.ravel()[pixels]
     areas = np.bincount(label_of, minlength=count)
-    sums = np.bincount(label_of, score_map.ravel()[warm], minlength=count)
+    sums = np.bincount(label_of, values, minlength=count)
     for k in _large(areas, mask.size):
-        pixels = warm[label_of == k]
-        x = pixels % width
+        own = pixels[label_of == k]
+        x = own % width
         x0, x1 = int(x.min()), int(x.max()) + 1
-        y0, y1 = int(pixels[0]) // width, int(pixels[-1]) // width + 1
+        y0, y1 = int(own[0]) // width, int(own[-1]) // width + 1
         box = (x0 / width, y0 / height, x1 / width, y1 / height)
         area = int(areas[k])
         yield Candidate(box, min(1.0, float(sums[k]) / area), area / mask.size)
@@ -130,17 +169,3 @@ def _large(areas: NDArray[np.integer], size: int) -> list[int]:
     large = np.flatnonzero(areas >= MIN_REGION_FRACTION * size)
     order: list[int] = large[np.argsort(-areas[large], kind="stable")].tolist()
     return order
-
-
-def decode_map(score_map: NDArray[np.float32], threshold: float, presence_threshold: float) -> Decision:
-    """Apply the deployed rule: nothing unless the presence score reaches its threshold.
-
-    Args:
-        score_map: (H, W) float32 in [0, 1].
-        threshold, presence_threshold: absolute, from the model contract.
-    """
-    presence = presence_score(score_map, guess=threshold)
-    if not presence >= presence_threshold:  # NaN is not
-        return Decision(False, presence, ())
-    candidates = find_candidates(score_map, threshold)
-    return Decision(bool(candidates), presence, candidates)

@@ -85,8 +85,9 @@ def test_presence_is_the_mean_of_the_warmest_pixels(make):
     score_map = make(np.random.default_rng(0)).astype(np.float32)
     count = max(1, round(PRESENCE_FRACTION * score_map.size))
     expected = np.sort(score_map.ravel())[-count:].mean(dtype=np.float64)
-    for guess in (None, 0.0, 0.2, 0.5, 0.9, 1.0):
-        assert presence_score(score_map, guess) == pytest.approx(expected, abs=1e-12)
+    assert presence_score(score_map) == pytest.approx(expected, abs=1e-12)
+    for threshold in (0.0, 0.2, 0.5, 0.9, 1.0):
+        assert decode_map(score_map, threshold, 0.0).presence == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
