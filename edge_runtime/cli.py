@@ -33,6 +33,10 @@ COMMANDS = {
     "calibrate": ("calibration.commands.calibrate:calibrate", "Make the int8 files of an fp32 model file."),
     "calibration": ("calibration.commands.calibration:calibration", "Look into the calibration of a model."),
     "run": ("edge_runtime.commands.run:run", "Run a model on a camera, video or folder of images."),
+    "profile": (
+        "edge_runtime.commands.profile:profile",
+        "Measure latency from capture to record, and where it goes.",
+    ),
     "doctor": ("edge_runtime.commands.doctor:doctor", "Say what this machine can do and what is missing."),
     "calibrate-camera": (
         "edge_runtime.commands.calibrate_camera:calibrate_camera",

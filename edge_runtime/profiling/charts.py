@@ -33,7 +33,7 @@ def histogram(mode: dict[str, Any], deadline_ms: float) -> str:
     spread = [edges[0], edges[-1], *([deadline_ms] if near else [])]
     x, y = axis(spread, zero=False), axis([0, 1.25 * max(counts)], zero=True)
     bars = []
-    for low, high, count in zip(edges, edges[1:], counts):  # noqa: B905  # Python 3.8
+    for low, high, count in zip(edges, edges[1:], counts):  # Python 3.8
         if count:
             top = min(HEIGHT * (1 - y.share(count)), HEIGHT - 2.0)
             late = "late" if low >= deadline_ms else "bar"
@@ -199,7 +199,7 @@ def _over_time(
 def _throttled(samples: Sequence[dict[str, Any]]) -> list[tuple[float, float, str]]:
     """(start, end, why) of stretches with a cooling device at work or over-current events."""
     found: list[tuple[float, float, str]] = []
-    for before, sample in zip(samples, samples[1:]):  # noqa: B905, RUF007  # Python 3.8
+    for before, sample in zip(samples, samples[1:]):  # Python 3.8
         events = (sample["oc_events"] or 0) - (before["oc_events"] or 0)
         names = sorted(name for name, state in sample["cooling"].items() if state)
         said = ", ".join(names + ([f"{events} over-current event(s)"] if events > 0 else []))

@@ -9,6 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime import jetson
+from edge_runtime.board.clocks import clocks_fixed
+from edge_runtime.board.powermode import read_power_mode
 from edge_runtime.errors import EngineError
 
 if TYPE_CHECKING:
@@ -35,8 +37,8 @@ def machine_facts(backend: Backend, root: Path = jetson.ROOT) -> dict[str, Any]:
         "gpu": None if gpu is None else gpu.name,
         "cuda": None if gpu is None else gpu.cuda,
         "tensorrt": backend.name if on_gpu else None,
-        "power_mode": None,
-        "clocks_fixed": None,
+        "power_mode": read_power_mode(root),
+        "clocks_fixed": clocks_fixed(root),
         "python": platform.python_version(),
         "packages": {
             shown: str(getattr(sys.modules[name], "__version__", "unknown"))

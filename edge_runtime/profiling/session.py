@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime import __version__, records
 from edge_runtime.backends import open_backend
+from edge_runtime.board.sampler import BoardSampler, energy
 from edge_runtime.errors import ProfileError
 from edge_runtime.live import RunContext
 from edge_runtime.modelfile import sha256_of
@@ -49,10 +50,15 @@ INTERRUPTED = "interrupted"
 
 @dataclass
 class Profile:
-    """What a session has to tell. `spans`: the newest of the pipeline, only where a trace is wanted."""
+    """What a session has to tell.
+
+    `spans`: the newest of the pipeline, only where a trace is wanted. `begin_ns`: when the board's sensors
+    were first read, monotonic; 0 when never.
+    """
 
     report: dict[str, Any]
     spans: Sequence[Span] = field(default=())
+    begin_ns: int = 0
 
     @property
     def partial(self) -> str | None:
@@ -77,7 +83,7 @@ def measure(settings: ProfileSettings, stop_wanted: Callable[[], bool] = lambda:
         report = session.report(started.strftime("%Y-%m-%dT%H:%M:%SZ"))
     if report["engine"] is None and report["pipeline"] is None:
         raise ProfileError(session.partial or "nothing was measured")
-    return Profile(report, session.spans)
+    return Profile(report, session.spans, session.board_begin_ns)
 
 
 class _Session:
@@ -94,6 +100,8 @@ class _Session:
         )
         self.partial: str | None = None
         self.spans: Sequence[Span] = ()
+        self.board_begin_ns = 0
+        self._sampler = BoardSampler()
         self._closing = contextlib.ExitStack()
         self._engine: dict[str, Any] | None = None
         self._layers: dict[str, Any] | None = None
@@ -117,6 +125,7 @@ class _Session:
         return sink
 
     def close(self) -> None:
+        self._sampler.stop()
         self._closing.close()
 
     def run(self) -> None:
@@ -127,12 +136,14 @@ class _Session:
                 self._layers = measure_layers(self._backend)
         if settings.mode != "engine" and not self._stop_wanted():
             self._measure_pipeline()
+        self._sampler.stop()  # of the engine alone
         if self._stop_wanted():
             self.partial = self.partial or INTERRUPTED
 
     def report(self, t_utc: str) -> dict[str, Any]:
         settings, source = self._settings, self._source
         by_time = settings.seconds is not None
+        board, measured = self._sampler.result(), self._pipeline or self._engine
         return {
             "v": 1,
             "type": "profile",
@@ -157,8 +168,8 @@ class _Session:
             "engine": self._engine,
             "pipeline": self._pipeline,
             "layers": self._layers,
-            "board": None,
-            "energy": None,
+            "board": board,
+            "energy": energy(board, measured["frames"], measured["seconds"]) if measured else None,
         }
 
     def _measure_engine(self) -> None:
@@ -166,6 +177,8 @@ class _Session:
         seconds = settings.seconds
         count = settings.count if seconds is None else None
         meter = Meter("total", warmup=settings.warmup, deadline_ms=settings.deadline_ms)
+        if settings.mode == "engine":
+            self._watch_board()
         measure_engine(
             self._backend,
             meter,
@@ -220,7 +233,17 @@ class _Session:
             frozen_ms=0.0 if isinstance(source, Paced) else None,  # a file may well stand still
         )
         self._closing.pop_all()  # from here on the pipeline closes them
-        return pipeline.run(stop_wanted=lambda: self._stop_wanted() or self._is_over(meter))
+        return pipeline.run(stop_wanted=lambda: self._poll(meter))
+
+    def _poll(self, meter: Meter) -> bool:
+        """Asked by the main thread some 20 times a second: is it time to stop?"""
+        if meter.begin_ns is not None and not self.board_begin_ns:
+            self._watch_board()
+        return self._stop_wanted() or self._is_over(meter)
+
+    def _watch_board(self) -> None:
+        self.board_begin_ns = time.monotonic_ns()
+        self._sampler.start()
 
     def _is_over(self, meter: Meter) -> bool:
         seconds = self._settings.seconds
