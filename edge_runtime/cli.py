@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PROGRAM = "dips-edge"
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, what a shell reports for any program ended that way
+TRAINS_FROM = (3, 10)  # Python that the rooms beside this one need; what flies runs on 3.8
 
 # name: (module:attribute, one-line help); imported only when that command is asked for
 COMMANDS = {
@@ -73,6 +74,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        if sys.version_info < TRAINS_FROM and not module.startswith("edge_runtime."):
+            raise DipsEdgeError(_too_old(cmd_name))
         loaded = getattr(importlib.import_module(module), attribute)
         assert isinstance(loaded, click.Command)
         return loaded
@@ -144,6 +147,15 @@ def _missing_extra(error: ModuleNotFoundError, args: list[str]) -> MissingExtra 
     name = next((word for word in args if word in COMMANDS), "")
     extra = name if name in extras else extras[0]
     return MissingExtra(package, extra, f"{PROGRAM} {name}".strip())
+
+
+def _too_old(name: str) -> str:
+    needed, this = (".".join(map(str, version)) for version in (TRAINS_FROM, sys.version_info[:3]))
+    here = ", ".join(other for other, (module, _) in COMMANDS.items() if module.startswith("edge_runtime."))
+    return (
+        f"{PROGRAM} {name} needs Python {needed} or newer, this is {this}: do it on another machine and "
+        f"bring the model file here; {here} work with this one"
+    )
 
 
 def _forget_stdout() -> None:

@@ -82,7 +82,7 @@ def await_packet(host: str, port: int, patience_s: float) -> None:
             waiting.bind(address)
             waiting.settimeout(patience_s)
             waiting.recv(1)
-    except TimeoutError:
+    except (TimeoutError, socket.timeout):  # two kinds before Python 3.10
         raise LinkLost(f"nothing arrives on UDP port {port} within {patience_s:g} s") from None
     except OSError as error:
         raise LinkLost(_refused(error, host, port)) from None

@@ -50,7 +50,7 @@ class HttpStream:
         try:
             self._socket.settimeout(timeout_s)
             data = self._response.read1(_CHUNK)
-        except TimeoutError:
+        except (TimeoutError, socket.timeout):  # two kinds before Python 3.10
             raise LinkLost(f"silent for {timeout_s:.2g} s") from None
         except (OSError, ValueError, http.client.HTTPException):  # ValueError: hung up by `interrupt`
             raise LinkLost("the connection broke off") from None

@@ -45,7 +45,7 @@ def unreachable(error: OSError, host: str, port: int) -> str:
         return f"no host of the name {host} is known"
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens on {host} port {port}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, (TimeoutError, socket.timeout)):  # two kinds before Python 3.10
         return f"{host} port {port} does not answer; check address, cable and firewall"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{host} shows a certificate that cannot be trusted ({error.verify_message})"

@@ -217,6 +217,18 @@ def test_help_lists_every_command_and_costs_little():
         assert line in done.stdout
 
 
+@pytest.mark.parametrize("line", [["train", "-h"], ["export", "run"], ["synth", "--out", "here"]])
+def test_on_a_board_of_python_3_8_what_does_not_fly_says_so_in_one_line(monkeypatch, capsys, line):
+    monkeypatch.setattr(cli, "TRAINS_FROM", (99, 1))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(line)
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert f"dips-edge {line[0]} needs Python 99.1 or newer, this is {sys.version_info[0]}." in err
+    assert "run, doctor" in err
+
+
 def test_version_and_no_arguments():
     version = subprocess.run(
         [sys.executable, "-m", "edge_runtime", "--version"], capture_output=True, text=True, check=True

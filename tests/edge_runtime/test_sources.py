@@ -152,7 +152,7 @@ def test_a_source_that_cannot_be_opened_is_told_in_one_line(tmp_path, clip_path,
         open_source(uri.format(tmp_path))
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
-    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    assert "secret" not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
     assert capfd.readouterr().err == ""
 
 

@@ -221,7 +221,7 @@ def test_what_is_no_stream_is_refused_in_one_line(talk, message, capfd):
             open_source(url, QUICK)
     assert time.monotonic() - started_s < 4
     assert "\n" not in str(caught.value)
-    shown = "".join(traceback.format_exception(caught.value)) + capfd.readouterr().err
+    shown = "".join(traceback.format_exception(caught.type, caught.value, caught.tb)) + capfd.readouterr().err
     assert not re.search("sec%20ret|sec ret", shown)
 
 

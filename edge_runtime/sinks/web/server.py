@@ -14,7 +14,6 @@ import http
 import ipaddress
 import logging
 import threading
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic, monotonic_ns
@@ -62,7 +61,7 @@ class Server:
         self._pages = _assets(token)
         self._handshaking: dict[_Connection, None] = {}
         self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
+        self._stopped = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="web server", daemon=True)
 
     def start(self) -> None:
@@ -72,11 +71,15 @@ class Server:
     def stop(self) -> None:
         """Say goodbye to all viewers and end the thread; within a second."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+            self._loop.call_soon_threadsafe(self._end)
             self._thread.join(3 * CLOSE_S)
         elif not self._loop.is_closed():
             self._loop.close()
         self._socket.close()
+
+    def _end(self) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     def _run(self) -> None:
         try:
@@ -106,7 +109,7 @@ class Server:
             server_header=None,
             logger=silent,
         ):
-            await self._stop.wait()
+            await self._stopped
             for unfinished in list(self._handshaking):  # the library would wait for their requests
                 unfinished.transport.abort()
             self._board.wake()
@@ -176,9 +179,8 @@ class Server:
 
     async def _stops_within(self, seconds: float) -> bool:
         """Wait so long, or until the server is to stop."""
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), max(0.0, seconds))
-        return self._stop.is_set()
+        await asyncio.wait({self._stopped}, timeout=max(0.0, seconds))
+        return self._stopped.done()
 
 
 class _Connection(ServerConnection):

@@ -274,4 +274,4 @@ def leaves(tree):
 
 def fields(packet, name):
     prefix = f"mavlink_proto.{name}_"
-    return {key.removeprefix(prefix): value for key, value in packet.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: value for key, value in packet.items() if key.startswith(prefix)}

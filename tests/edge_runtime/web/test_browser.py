@@ -243,7 +243,7 @@ def test_a_link_that_delays_pictures_makes_them_older_on_the_page(browser):
         until(shown, IS_LIVE)
         text = shown.inner_text("#age")
         assert text.endswith(" ms")
-        assert 300 <= int(text.removesuffix(" ms")) < 1000
+        assert 300 <= int(text.partition(" ms")[0]) < 1000
         assert shown.get_attribute("#age", "class") == "num late"
         assert shown.inner_text("#valid") == "not valid"
         assert shown.get_attribute("#valid", "class") == "tag late"  # not in the green of TRACKING

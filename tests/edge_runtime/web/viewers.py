@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import socket
 import struct
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from edge_runtime.live import RunContext
     from edge_runtime.sinks import Result
 
+# websockets 13, the last for Python 3.8, asks no environment for a proxy and queues one message.
+NOT_YET = {"proxy", "max_queue"} - set(inspect.signature(connect).parameters)
 PAGE_HEADER = {
     **HEADER,
     "max_age_ms": 150.0,
@@ -51,14 +54,15 @@ def page(target: str = "//127.0.0.1:0", context: RunContext | None = None) -> It
 
 
 def place(sink: WebSink) -> tuple[str, int]:
-    host, _, port = sink.url.removeprefix("http://").rstrip("/").rpartition(":")
+    host, _, port = sink.url.partition("//")[2].rstrip("/").rpartition(":")
     return host, int(port)
 
 
 def viewer(sink: WebSink, query: str = "", **options: Any) -> ClientConnection:
     """A WebSocket to the page's live pictures."""
-    address = "ws" + sink.url.removeprefix("http") + "live" + query
-    return connect(address, open_timeout=5, close_timeout=1, compression=None, proxy=None, **options)
+    address = "ws" + sink.url[len("http") :] + "live" + query
+    wanted = {"open_timeout": 5, "close_timeout": 1, "compression": None, "proxy": None, **options}
+    return connect(address, **{name: value for name, value in wanted.items() if name not in NOT_YET})
 
 
 def raw(sink: WebSink, request: bytes, timeout_s: float = 5.0) -> bytes:
