@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 ORIN = GpuInfo("Orin", "8.7", 8 << 30, integrated=True, cuda="12.6")
 CARD = GpuInfo("A card", "8.9", 24 << 30, integrated=False, cuda="12.8")
 PLAN = b"a plan"
+LAYERS = {  # ms
+    "/net/conv1/Conv + /net/act/Relu": 0.5,
+    "Reformatting CopyNode for Input Tensor 0": 0.1,
+    "/Sigmoid_2": 0.2,
+}
 
 
 class FakeCudaError(Exception):
@@ -235,6 +240,7 @@ def fake_tensorrt(recorder: Recorder, engine_ports: Ports, *, version: str = "10
         def __init__(self, logger: Any) -> None:
             self._logger = logger
             self._addresses: dict[str, int] = {}
+            self.profiler: Any = None
 
         def set_tensor_address(self, name: str, address: int) -> bool:
             self._addresses[name] = address
@@ -258,12 +264,24 @@ def fake_tensorrt(recorder: Recorder, engine_ports: Ports, *, version: str = "10
                 prob[:] = np.nan
             peak = prob.max(axis=(1, 2, 3))
             class_probs[:] = np.stack([1 - peak, peak], axis=1)
+            if self.profiler is not None:
+                recorder.note("profiled")
+                for name, ms in LAYERS.items():
+                    self.profiler.report_layer_time(name, ms)
 
         def __del__(self) -> None:
             recorder.gone("execution context")
 
+    class IProfiler:
+        def __init__(self) -> None: ...
+
     module: Any = SimpleNamespace(
-        ILogger=ILogger, Runtime=Runtime, DataType=DataType, TensorIOMode=TensorIOMode, __version__=version
+        IProfiler=IProfiler,
+        ILogger=ILogger,
+        Runtime=Runtime,
+        DataType=DataType,
+        TensorIOMode=TensorIOMode,
+        __version__=version,
     )
     numbers = tuple(int(part) for part in version.split("."))
     return TensorRT(_Hashable(module), numbers, "tensorrt", "fake")

@@ -226,7 +226,7 @@ def test_on_a_board_of_python_3_8_what_does_not_fly_says_so_in_one_line(monkeypa
     assert (ended.value.code, out) == (1, "")
     assert err.count("\n") == 1
     assert f"dips-edge {line[0]} needs Python 99.1 or newer, this is {sys.version_info[0]}." in err
-    assert "run, doctor" in err
+    assert "run, profile, doctor" in err
 
 
 def test_version_and_no_arguments():

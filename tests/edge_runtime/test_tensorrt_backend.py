@@ -280,3 +280,49 @@ def test_frames_of_another_type_are_refused_instead_of_being_cut():
     backend = open_one(Recorder())
     with pytest.raises(TypeError, match="uint8"):
         backend.infer(frames(1).astype(np.float32))
+
+
+@pytest.mark.parametrize("info", [ORIN, CARD], ids=["integrated", "discrete"])
+def test_layers_are_timed_in_an_execution_context_of_their_own_that_ends_at_once(info):
+    recorder = Recorder()
+    backend = open_one(recorder, info)
+    before = len(recorder.calls)
+    by, layers = backend.layer_times(frames(1), runs=4)
+    calls = recorder.calls[before:]
+    assert by == "tensorrt 10.3.0"
+    assert [(layer.name, layer.kind) for layer in layers] == list(
+        zip(fake_gpu.LAYERS, ("Conv", "Reformat", "Sigmoid"))
+    )
+    assert [layer.mean_ms for layer in layers] == pytest.approx(list(fake_gpu.LAYERS.values()))
+    assert calls.count("execution context") == calls.count("close execution context") == 1
+    assert "launch" not in calls  # the graph would not tell
+    assert calls.count("execute") == calls.count("profiled") > 4
+    maps, _ = backend.infer(frames(1))
+    np.testing.assert_allclose(maps[0], frames(1)[0].mean(axis=2) / 255, atol=1e-6)
+    assert recorder.calls.count("profiled") == calls.count("profiled")
+    backend.close()
+
+
+def test_layers_that_cannot_be_timed_leave_the_backend_as_it_was():
+    recorder = Recorder()
+    backend = open_one(recorder)
+    recorder.fails["no room"] = FakeCudaError()
+    with pytest.raises(EngineError, match="no execution context"):
+        backend.layer_times(frames(1), runs=1)
+    del recorder.fails["no room"]
+    backend.infer(frames(1))
+    backend.close()
+
+
+def test_the_parts_of_an_inference_are_waited_for_one_by_one():
+    recorder = Recorder()
+    backend = open_one(recorder, CARD)
+    before = len(recorder.calls)
+    parts = backend.parts_ns(frames(1))
+    calls = [call for call in recorder.calls[before:] if call != "push"]
+    assert list(parts) == ["h2d", "compute", "d2h"]
+    assert all(duration_ns > 0 for duration_ns in parts.values())
+    assert calls == [
+        "to device", "synchronize", "execute", "synchronize", "to host", "to host", "synchronize"
+    ]  # fmt: skip
+    backend.close()

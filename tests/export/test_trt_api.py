@@ -31,7 +31,7 @@ RELEASES = ("8.6", "10.3", "10.13", "11")
 # In the Python bindings of all RELEASES. What is in 8.6 (the wheel) and in 10.13 (its type stubs) is in
 # between, too; those of 11 are the names of TensorRT-RTX 1.7.
 EVERYWHERE = {
-    MODULE: "Builder BuilderFlag DataType DeviceType ILogger LayerType MemoryPoolType "
+    MODULE: "Builder BuilderFlag DataType DeviceType ILogger IProfiler LayerType MemoryPoolType "
     "NetworkDefinitionCreationFlag OnnxParser ProfilingVerbosity Runtime TensorIOMode",
     "Builder": "build_serialized_network create_builder_config create_network num_DLA_cores",
     "BuilderFlag": "GPU_FALLBACK TF32",
@@ -42,7 +42,7 @@ EVERYWHERE = {
     "set_timing_cache",
     "ICudaEngine": "create_execution_context get_tensor_dtype get_tensor_mode get_tensor_name "
     "get_tensor_shape num_io_tensors",
-    "IExecutionContext": "execute_async_v3 set_tensor_address",
+    "IExecutionContext": "execute_async_v3 profiler set_tensor_address",
     "ILayer": "name type",
     "INetworkDefinition": "get_layer num_layers",
     "ITimingCache": "serialize",

@@ -20,6 +20,7 @@ HOLDERS = {
     "edge_runtime/engines/trt.py": {"module": MODULE},
     "edge_runtime/backends/trtengine.py": {
         "self._trt": MODULE,
+        "trt": MODULE,
         "self._runtime": "Runtime",
         "self._engine": "ICudaEngine",
         "self._context": "IExecutionContext",
@@ -51,7 +52,13 @@ OTHERS = {
         "severity",
         "type(error)",
     },
-    "edge_runtime/backends/trtengine.py": {"buffer.host", "buffer.host.dtype", "lines"},
+    "edge_runtime/backends/trtengine.py": {
+        "buffer.host",
+        "buffer.host.dtype",
+        "lines",
+        "self",
+        "watch.total_ms",
+    },
     "export/engine.py": {"self._trt"},
     "export/engine_offer.py": {"trt"},
     "export/engine_progress.py": {"errors", "results", "self._phases", "thread", "watch"},
