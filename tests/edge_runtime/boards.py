@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.doctor.machine import Machine, Ran
+from tests.edge_runtime.board.recordings import ORIN_NANO, unfold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +22,6 @@ FILES = {
     "etc/nvpmodel.conf": "< POWER_MODEL ID=0 NAME=15W >\nx 1\n< POWER_MODEL ID=1 NAME=25W >\n"
     "< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n< PM_CONFIG DEFAULT=1 >\n",
     "var/lib/nvpmodel/status": "pmode:0001 fmode:fanNull",
-    "sys/devices/system/cpu/cpu0/cpufreq/scaling_min_freq": "729600\n",
-    "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq": "1728000\n",
-    "sys/class/devfreq/17000000.gpu/min_freq": "306000000\n",
-    "sys/class/devfreq/17000000.gpu/max_freq": "1020000000\n",
     "usr/local/cuda/version.json": '{"cuda": {"name": "CUDA SDK", "version": "12.6.68"}}',
     "usr/local/cuda/bin/nvcc": "",
     "dev/video0": "",
@@ -62,8 +59,11 @@ def jetson(root: Path, *, missing: Sequence[str] = (), files: Any = (), **answer
         files: {path: text} to replace or add; None removes a file.
         answers: of child processes, by a word of a key of `ANSWERS`, or of a program: a dict, or a `Ran`.
     """
+    unfold(ORIN_NANO, root)
     for path, text in {**FILES, **dict(files)}.items():
-        if text is not None:
+        if text is None:
+            (root / path).unlink(missing_ok=True)
+        else:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text)
 

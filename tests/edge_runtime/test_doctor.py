@@ -42,6 +42,11 @@ def test_a_whole_jetson_has_no_problem(tmp_path):
         "Jetson Linux": "L4T 36.4.3, JetPack 6.2",
         "power mode": "25W",
         "clocks": "vary with the load",
+        "power": "VDD_IN 9.6 W, VDD_CPU_GPU_CV 3.1 W, VDD_SOC 2.4 W",
+        "temperatures": "hottest of 6: cpu 49 degC, slows down from 99 degC on; fan 2140 rpm; "
+        "no answer from cv0, cv1, cv2",
+        "throttling": "none now; over-current events since boot: oc1 0, oc2 0, oc3 27",
+        "memory clock": "3199 MHz",
         "/dev/video0": "HD Pro Webcam C920",
         "/dev/video10": "vi-output, imx219 9-0010",
         "memory": "5.2 of 8.0 GB free",
@@ -69,6 +74,7 @@ L4T, MODEL, MODE = "etc/nv_tegra_release", "proc/device-tree/model", "var/lib/nv
 ORIN_NANO = "NVIDIA Jetson Orin Nano Developer Kit"
 FIXED_CLOCKS = {
     "sys/devices/system/cpu/cpu0/cpufreq/scaling_min_freq": "1728000\n",
+    "sys/devices/system/cpu/cpu4/cpufreq/scaling_min_freq": "1728000\n",
     "sys/class/devfreq/17000000.gpu/min_freq": "1020000000\n",
 }
 
@@ -154,6 +160,24 @@ def meminfo(total_mb: int, free_mb: int) -> dict[str, str]:
             nvpmodel=Ran(1, "", "run as root\nx"),
         ),
         broken("clocks", "ok", "fixed at their maximum", files=FIXED_CLOCKS),
+        broken(
+            "power",
+            "missing",
+            "no power monitor of a Jetson: profile tells no watts",
+            files=dict.fromkeys([f"sys/class/hwmon/hwmon1/in{number}_label" for number in (1, 2, 3)]),
+        ),
+        broken(
+            "throttling",
+            "problem",
+            "now: gpu-throttle-alert; over-current events since boot: oc1 0, oc2 0, oc3 27",
+            files={"sys/class/thermal/cooling_device4/cur_state": "2\n"},
+        ),
+        broken(
+            "memory clock",
+            "missing",
+            "no file of the kernel tells it",
+            files={"sys/kernel/debug/bpmp/debug/clk/emc/rate": None},
+        ),
         broken("memory", "problem", "0.1 of 8.0 GB free", files=meminfo(7800, 100)),
         broken("memory", "problem", "unknown (/proc/meminfo)", files={"proc/meminfo": None}),
         broken("swap", "problem", "none", files=meminfo(4000, 900)),
