@@ -1,6 +1,6 @@
 """Health of the container: exit code 0 when a record comes by UDP within the time given, and it is no FAULT.
 
-`dips-edge run --sink udp://127.0.0.1:5099` sends one per frame. Plain Python: quick to start.
+`dips-edge run --sink udp://127.0.0.1:5099` sends one per frame. Plain Python: it costs a board little.
 """
 
 import json

@@ -100,6 +100,11 @@ begin() {
 end() {
   local code=$?
   trap - EXIT
+  case $code$EXPLAINED in
+    0* | *yes) ;;
+    130* | 143*) say "stopped" >&2 ;;
+    *) say "error: broke off with exit code $code; the last lines of $LOG tell at what" >&2 ;;
+  esac
   if [ "$DRY_RUN" = no ] && [ "$SWITCHED" = no ] && [ -n "$NEW" ]; then
     rm -rf "$NEW" "$VENV.new"
     [ "$code" = 0 ] || say "nothing has been put in place${CURRENT:+: $VENV is as it was}; the log is $LOG" >&2

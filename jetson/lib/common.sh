@@ -6,10 +6,13 @@
 ROOT=${DIPS_EDGE_ROOT:-}
 ROOT=${ROOT%/}
 DRY_RUN=no
+EXPLAINED=no # whether an error has said what is wrong
 
 say() { printf '%s\n' "$*"; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
 die() {
+  # shellcheck disable=SC2034 # install.sh reads it
+  EXPLAINED=yes
   printf 'error: %s\n' "$*" >&2
   exit 1
 }

@@ -70,7 +70,7 @@ install_pycuda() {
     return 0
   fi
   local kept=$ROOT/var/cache/dips-edge/pycuda-l4t$L4T-$PYTHON cuda=$ROOT/usr/local/cuda wheel
-  wheel=$(find "$kept" -name 'pycuda-*.whl' 2>/dev/null | head -n 1)
+  wheel=$(wheel_in "$kept")
   if [ -n "$wheel" ]; then
     say "pycuda: built before, taken from $kept"
   else
@@ -83,9 +83,13 @@ install_pycuda() {
     run mkdir -p "${kept%/*}"
     run rm -rf "$kept"
     run mv "$WORK/pycuda" "$kept"
-    wheel=$(find "$kept" -name 'pycuda-*.whl' 2>/dev/null | head -n 1)
+    wheel=$(wheel_in "$kept")
   fi
   pip_new install "${wheel:-$kept/pycuda-*.whl}" || explain "pycuda could not be installed"
+}
+
+wheel_in() {
+  [ ! -d "$1" ] || find "$1" -name 'pycuda-*.whl' -print -quit
 }
 
 # The compiler takes about 1 GB for pycuda (README.md tells how that was measured).
