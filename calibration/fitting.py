@@ -9,14 +9,10 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from calibration.agreement import Agreement, Answers
-from calibration.cpu_int8 import quantize_cpu
 from calibration.fallback import guess_prefix, shortest_prefix
-from calibration.fp16 import to_fp16
-from calibration.qdq import quantize
-from calibration.search import amax_of
 from calibration.sensitivity import LayerCost, layer_costs
 from edge_runtime.contract import ModelContract
 from edge_runtime.errors import ModelError
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from calibration.bench import Bench, Tried
+    from calibration.families import Family
     from calibration.placement import Placement
     from calibration.search import Trial
 
@@ -56,51 +53,6 @@ class Int8Settings:
     most_flips: float = 0.01
     search_frames: int = 40
     layer_frames: int = 8
-
-
-class Family(Protocol):
-    """Files that share their float layers.
-
-    `targets`: what each is written for (`edge_runtime.contract.TARGETS`). `as_written`: measured without ONNX
-    Runtime's optimizations. `map_error_counts`: the aim for the map error is one for these files.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def targets(self) -> tuple[str, ...]: ...
-    @property
-    def as_written(self) -> bool: ...
-    @property
-    def map_error_counts(self) -> bool: ...
-
-    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
-        """A model per target; the last is the one to try on few frames."""
-        ...
-
-
-class TensorRtFiles:
-    """Typed for TensorRT from 10 on, weakly typed for 8.x: same placement, same scales."""
-
-    name, targets = "int8 for TensorRT", ("tensorrt10", "tensorrt8")
-    as_written, map_error_counts = True, True
-
-    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
-        """See `Family.build`."""
-        placed, amax = fitting.placement.without(float_layers), amax_of(fitting.trial.ranges)
-        typed = to_fp16(quantize(fitting.model, placed, amax, weights="int8"))
-        return [typed, quantize(fitting.model, placed, amax, weights="fp32")]
-
-
-class CpuFiles:
-    """The file for ONNX Runtime, judged with its optimizations: they are what makes it fast."""
-
-    name, targets = "int8 for CPUs", ("cpu",)
-    as_written, map_error_counts = False, False
-
-    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
-        """See `Family.build`."""
-        return [quantize_cpu(fitting.model, fitting.trial.ranges, float_layers)]
 
 
 @dataclass(frozen=True)
@@ -167,7 +119,7 @@ class Fitting:
             return layer_costs(
                 self.model,
                 self.placement.layers,
-                lambda float_layers: family.build(self, float_layers)[-1],
+                lambda float_layers: family.probe(self, float_layers),
                 few,
                 progress.step,
             )
@@ -197,7 +149,7 @@ class _Search:
 
     def seems_good(self, float_layers: Sequence[str]) -> bool:
         """The aims hold for the model that runs fastest, on a few frames."""
-        fastest = self._family.build(self._fitting, float_layers)[-1]
+        fastest = self._family.probe(self._fitting, float_layers)
         quick = self._fitting.part.measure(fastest, as_written=self._family.as_written)
         log.info("%s, %d layers float: %s", self._family.name, len(float_layers), in_words(quick.agreement))
         return not self._failed(self._missed_aim(quick.agreement))

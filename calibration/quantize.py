@@ -17,7 +17,8 @@ import onnx
 from calibration.bench import Bench, Tried
 from calibration.contracts import contract_of, sealed_bytes
 from calibration.cpu_int8 import cpu_tensors
-from calibration.fitting import Accept, CpuFiles, Fitting, Int8Settings, TensorRtFiles, in_words
+from calibration.families import CpuFiles, TensorRtFiles
+from calibration.fitting import Accept, Fitting, Int8Settings, in_words
 from calibration.histograms import collect
 from calibration.placement import plan
 from calibration.search import Trial, methods_named, try_methods

@@ -6,12 +6,17 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
+from onnx import numpy_helper
 
 from calibration.agreement import Agreement
 from calibration.bench import Bench
-from calibration.fitting import Int8Settings, gate
+from calibration.cpu_int8 import cpu_tensors
+from calibration.families import CpuFiles, TensorRtFiles
+from calibration.fitting import Fitting, Int8Settings, gate
 from calibration.fp16 import to_fp16
-from calibration.quantize import Int8Files, quantize_model, read_fp32
+from calibration.placement import plan
+from calibration.quantize import Int8Files, observe, quantize_model, read_fp32
+from calibration.ranges import tensor_range
 from calibration.search import Trial, methods_named, ranked
 from edge_runtime.backends.onnx_cpu import OnnxCpu
 from edge_runtime.errors import ModelError, UsageError
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from calibration.agreement import Answers
+    from calibration.families import Family
     from edge_runtime.contract import ModelContract
 
 SETTINGS = Int8Settings(threads=1, seed=7)
@@ -159,6 +165,32 @@ def test_a_bench_measures_the_model_itself_as_equal_and_its_parts_are_spread() -
     assert (part.reference.maps == bench.reference.maps[[0, 5, 10, 15]]).all()
     assert part.measure(to_fp16(model)).agreement.frames == 4
     assert len(bench.part(100).frames) == 16
+
+
+def test_thresholds_stay_those_of_fp32_where_nothing_is_chosen_again() -> None:
+    model, quieter = finder(), finder()
+    bias = next(t for t in quieter.graph.initializer if t.name == "head_b")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) - 11.0, "head_b"))
+    bench = Bench.of(model, scenes(), PRESENT, threads=1)
+    chosen, kept = bench.measure(quieter), bench.measure(quieter, rescored=False)
+    assert chosen.contract != CONTRACT
+    assert kept.contract == CONTRACT
+    assert kept.agreement.map_mean == chosen.agreement.map_mean
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(TensorRtFiles(), id="TensorRT"), pytest.param(CpuFiles(), id="CPUs")]
+)
+def test_what_is_tried_quickly_is_one_of_the_files(family: Family) -> None:
+    model = finder()
+    placement = plan(model)
+    histograms = observe(model, (*placement.tensors, *cpu_tensors(model)), scenes(), 1)
+    ranges = {name: tensor_range(histogram, "max") for name, histogram in histograms.items()}
+    bench = Bench.of(model, scenes(), PRESENT, threads=1)
+    fitting = Fitting(model, placement, Trial("max", ranges, GOOD), bench, bench, SETTINGS)
+    built = family.build(fitting, placement.layers[:1])
+    assert len(built) == len(family.targets)
+    assert family.probe(fitting, placement.layers[:1]) == built[-1]
 
 
 @pytest.mark.parametrize(
