@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.profiling.plots import HEIGHT, WIDTH, Axis, Mark, axis, band, box, curve, esc, plot
-from edge_runtime.profiling.words import OTHER, ms, percent
+from edge_runtime.profiling.words import OTHER, ms, percent, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def timeline(mode: dict[str, Any], deadline_ms: float) -> str:
     notes = []
     if highest > top:
         above = sum((window["max_ms"] or 0.0) > top for window in windows)
-        notes.append(f"{above} stretch(es) reach above the chart, up to {ms(highest)} ms.")
+        notes.append(f"Above the chart: {some(above, 'window')}, up to {ms(highest)} ms.")
     near = deadline_ms <= FAR * top
     if not near:
         notes.append(f"The deadline of {deadline_ms:.4g} ms lies far above.")
@@ -202,7 +202,7 @@ def _throttled(samples: Sequence[dict[str, Any]]) -> list[tuple[float, float, st
     for before, sample in zip(samples, samples[1:]):  # Python 3.8
         events = (sample["oc_events"] or 0) - (before["oc_events"] or 0)
         names = sorted(name for name, state in sample["cooling"].items() if state)
-        said = ", ".join(names + ([f"{events} over-current event(s)"] if events > 0 else []))
+        said = ", ".join(names + ([some(events, "over-current event")] if events > 0 else []))
         if not said:
             continue
         if found and found[-1][1] == before["t_s"] and found[-1][2] == said:

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_runtime.errors import ProfileError
 from edge_runtime.profiling.likeness import differences, notes, warnings
-from edge_runtime.profiling.words import MODES
+from edge_runtime.profiling.words import MODES, some
 
 DRAWS = 2000
 SEED = 20
@@ -168,7 +168,7 @@ def _why_not(a: dict[str, Any], b: dict[str, Any], row: Row) -> str:
     stages = a["stages"][row.stage], b["stages"][row.stage]
     stretches = min(len(stage["blocks_p50_ms"]) for stage in stages)
     if stretches < LEAST_STRETCHES:
-        return f"{stretches} frame(s) are too few to know the scatter"
+        return f"{some(stretches, 'frame')} cannot tell how much the times scatter"
     if row.figure == "p99" and not _alike(*stages):
         return f"{stages[0]['n']} and {stages[1]['n']} frames: measure the same number in both"
     return "a time of 0 ms"

@@ -92,7 +92,7 @@ def _mode(report: dict[str, Any], name: str, title: str) -> str:
     )
     drawn = "".join(f"<div><h3>{label}</h3>{body}</div>" for label, body in plots if body)
     return (
-        f"<section><h2>{title.capitalize()} <small>{mode['frames']} frames in "
+        f"<section><h2>{title.capitalize()} <small>{words.some(mode['frames'], 'frame')} in "
         f"{words.span(mode['seconds'])}, {mode['fps']:.1f} fps</small></h2>"
         f'<p class="quiet">{esc(said, 400)}</p>{bar}<h3>Percentiles <small>ms</small></h3>'
         f'{pagetables.percentiles(mode)}<div class="pair">{drawn}</div></section>\n'
@@ -105,8 +105,8 @@ def _layers(layers: dict[str, Any]) -> str:
     shown = min(charts.MOST_LAYERS, len(found))
     rest = pagetables.all_layers(found) if len(found) > shown else ""
     return (
-        f"<section><h2>Layers <small>{len(found)} layers, {words.ms(layers['total_ms'])} ms, "
-        f"{layers['runs']} runs, timed by {esc(layers['by'], 60)}</small></h2>"
+        f"<section><h2>Layers <small>{words.some(len(found), 'layer')}, {words.ms(layers['total_ms'])} ms, "
+        f"{words.some(layers['runs'], 'run')}, timed by {esc(layers['by'], 60)}</small></h2>"
         f"<h3>By kind</h3>{charts.shares(_few(kinds))}<h3>The slowest {shown}</h3>"
         f"{charts.layer_bars(found)}{rest}</section>\n"
     )
@@ -129,9 +129,10 @@ def _board(report: dict[str, Any]) -> str:
     throttled = words.throttling(board)
     said = throttled or words.NO_THROTTLING[board["summary"]["throttled_s"] is not None]
     notes = "".join(f"<li>{esc(note)}</li>" for note in board["notes"][:40])
+    sampled = f"{words.some(len(board['samples']), 'sample')}, one every {board['interval_s']:.3g} s"
     return (
-        f"<section><h2>Board <small>{len(board['samples'])} samples, one every {board['interval_s']:.3g} s"
-        f'</small></h2><p class="{"alarm" if throttled else "quiet"}">{esc(said).capitalize()}.</p>'
+        f"<section><h2>Board <small>{sampled}</small></h2>"
+        f'<p class="{"alarm" if throttled else "quiet"}">{esc(said).capitalize()}.</p>'
         f"{charts.board(board['samples'])}{pagetables.board_summary(board['summary'])}"
         + (f'<ul class="quiet notes">{notes}</ul>' if notes else "")
         + "</section>\n"

@@ -57,7 +57,7 @@ def facts(report: dict[str, Any]) -> str:
         ("board", machine["board"]),
         ("L4T, JetPack", _joined(machine["l4t"], machine["jetpack"])),
         ("OS", machine["os"]),
-        ("CPU", _joined(machine["cpu"], f"{machine['cores']} core(s)")),
+        ("CPU", _joined(machine["cpu"], words.some(machine["cores"], "core"))),
         ("memory", None if memory is None else f"{memory / 1e9:.3g} GB"),
         ("GPU", machine["gpu"]),
         ("CUDA, TensorRT", _joined(machine["cuda"], machine["tensorrt"])),

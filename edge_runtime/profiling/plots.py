@@ -87,7 +87,7 @@ def band(points: Sequence[tuple[float, float, float]], x: Axis, y: Axis, style: 
 
 def box(x0: float, x1: float, top: float, height: float, style: str, title: str = "") -> str:
     """A rectangle in units of the SVG; `title` is shown under a mouse."""
-    said = f"<title>{escape(title)}</title>" if title else ""
+    said = f"<title>{esc(title, 400)}</title>" if title else ""
     return (
         f'<rect class="{style}" x="{x0:.1f}" y="{top:.1f}" width="{max(x1 - x0, 1.5):.1f}" '
         f'height="{height:.1f}">{said}</rect>'
@@ -133,7 +133,7 @@ def plot(
         f'<p class="quiet">{note}</p>' if note else ""
     )
     return (
-        f'<figure><div class="plot" role="img" aria-label="{escape(label)}">'
+        f'<figure><div class="plot" role="img" aria-label="{esc(label)}">'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
         f"{''.join(grid)}{''.join(body)}{''.join(lines)}</svg>{''.join(labels)}"
         f'<span class="unit-y">{escape(y_unit)}</span><span class="unit-x">{escape(x_unit)}</span></div>'
@@ -146,8 +146,8 @@ def _mark_label(mark: Mark, x: Axis, y: Axis) -> str:
         share = x.share(mark.value)
         side = " before" if share > 0.6 else ""
         place = f"left:{100 * share:.1f}%;top:{1.25 * mark.row:.2f}em"
-        return f'<span class="mark{side} of-{mark.style}" style="{place}">{escape(mark.label)}</span>'
+        return f'<span class="mark{side} of-{mark.style}" style="{place}">{esc(mark.label)}</span>'
     share = y.share(mark.value)
     side = " below" if share > 0.85 else ""
     place = f"right:4px;top:{100 - 100 * share:.1f}%"
-    return f'<span class="mark level{side} of-{mark.style}" style="{place}">{escape(mark.label)}</span>'
+    return f'<span class="mark level{side} of-{mark.style}" style="{place}">{esc(mark.label)}</span>'

@@ -40,7 +40,8 @@ def _head(report: dict[str, Any]) -> list[str]:
 
 def _mode(report: dict[str, Any], name: str, title: str, deadline_ms: float) -> list[str]:
     mode = report[name]
-    lines = [f"{title}: {mode['frames']} frame(s) in {words.span(mode['seconds'])} = {mode['fps']:.1f} fps"]
+    frames = words.some(mode["frames"], "frame")
+    lines = [f"{title}: {frames} in {words.span(mode['seconds'])} = {mode['fps']:.1f} fps"]
     lines.append("  " + words.missed(mode, deadline_ms))
     head = "".join(f"{figure.replace('_', '.'):>8}" for figure in FIGURES)
     lines.append(f"  {'ms':<{NAME_WIDTH - 2}}{'n':>8}{head}")
@@ -65,21 +66,21 @@ def _stage(name: str, stage: dict[str, Any], depth: int) -> str:
 def _layers(layers: dict[str, Any]) -> list[str]:
     found = layers["layers"]
     lines = _wrapped(
-        f"layers: {len(found)} in {ms(layers['total_ms'])} ms, {layers['runs']} run(s), "
+        f"layers: {len(found)} in {ms(layers['total_ms'])} ms, {words.some(layers['runs'], 'run')}, "
         f"timed by {plain(layers['by'], 60)}"
     )
     lines.append(f"  {'ms':>8}{'share':>9}  {'kind':<16} slowest {min(MOST_LAYERS, len(found))}")
     for layer in found[:MOST_LAYERS]:
         lines.append(
             f"  {layer['mean_ms']:>8.3f}{percent(layer['share']):>9}  {plain(layer['kind'], 16):<16} "
-            f"{plain(layer['name'], WIDTH - 37)}"
+            f"{plain(layer['name'], WIDTH - 38)}"
         )
     lines.append(f"  {'ms':>8}{'share':>9}  by kind")
     for kind in layers["kinds"][:MOST_LAYERS]:
         times = f"{kind['mean_ms']:>8.3f}{percent(kind['share']):>9}"
         lines.append(f"  {times}  {plain(kind['kind'], 40)} x {kind['count']}")
     if len(layers["kinds"]) > MOST_LAYERS:
-        lines.append(f"  and {len(layers['kinds']) - MOST_LAYERS} kind(s) more")
+        lines.append(f"  and {words.some(len(layers['kinds']) - MOST_LAYERS, 'kind')} more")
     return lines
 
 
@@ -88,7 +89,7 @@ def _board(report: dict[str, Any]) -> list[str]:
     if board is None:
         return ["board: no sensors that can be read on this machine"]
     summary = board["summary"]
-    lines = [f"board: {len(board['samples'])} sample(s), one every {board['interval_s']:.3g} s"]
+    lines = [f"board: {words.some(len(board['samples']), 'sample')}, one every {board['interval_s']:.3g} s"]
     for zone, values in summary["temps_c"].items():
         if values:
             lines.append(_range(f"{plain(zone, 24)} °C", values, 1))

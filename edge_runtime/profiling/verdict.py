@@ -66,7 +66,7 @@ def _tiles(report: dict[str, Any], name: str, state: str) -> list[Tile]:
             "deadline missed",
             percent(mode["missed"]["share"]),
             "",
-            f"{mode['missed']['count']} frames",
+            words.some(mode["missed"]["count"], "frame"),
             state,
         ),
         Tile("frame rate", f"{mode['fps']:.1f}", "fps", _busiest(report, name)),
@@ -118,9 +118,8 @@ def _remarks(report: dict[str, Any], name: str) -> list[str]:
             "(95 %, frames taken as independent)."
         )
     if mode["frames"] < MANY:
-        found.append(
-            f"{mode['frames']} frames are few: p99 is one of the worst handful. Measure 1000 or more."
-        )
+        frames = words.some(mode["frames"], "frame")
+        found.append(f"{frames} only: p99 is one of the worst handful. Measure {MANY} or more.")
     if report["machine"]["clocks_fixed"] is False:
         found.append("Clocks were not fixed: they follow the load, and the times follow them.")
     if report["board"] and words.throttling(report["board"]):

@@ -57,11 +57,13 @@ def cell(value: float | None) -> str:
 def percent(share: float) -> str:
     """A share as percent; small ones are never rounded to nothing, large ones never to all."""
     value = 100 * share
+    if value in (0, 100):
+        return f"{value:.0f} %"
     if 0 < value < 0.01:
         return "< 0.01 %"
     if 99.99 < value < 100:
         return "> 99.99 %"
-    digits = 2 if value < 1 or 99 < value < 100 else 1 if value < 10 or 90 < value < 100 else 0
+    digits = 2 if value < 1 or 99 < value < 100 else 1 if value < 10 else 0
     return f"{value:.{digits}f} %"
 
 
@@ -71,7 +73,7 @@ def machine(report: dict[str, Any]) -> str:
     name = facts["board"] or facts["cpu"] or facts["os"]
     parts = [plain(name, 80)]
     if not facts["board"]:
-        parts.append(f"{facts['cores']} core(s)")
+        parts.append(some(facts["cores"], "core"))
         if facts["gpu"]:
             parts.append(plain(facts["gpu"], 60))
     if facts["power_mode"]:
@@ -92,7 +94,7 @@ def model_facts(report: dict[str, Any]) -> str:
     height, width = facts["input"]
     parts = [plain(facts["precision"], 20), plain(facts["backend"], 40), f"{width}x{height} px"]
     if facts["threads"]:
-        parts.append(f"{facts['threads']} thread(s)")
+        parts.append(some(facts["threads"], "thread"))
     return ", ".join(parts)
 
 
@@ -110,14 +112,19 @@ def source(report: dict[str, Any]) -> str:
 def settings(report: dict[str, Any]) -> str:
     """How much was asked for, and the deadline."""
     facts = report["settings"]
-    parts = [f"{facts['warmup']} frame(s) of warm-up"]
+    parts = [f"{some(facts['warmup'], 'frame')} of warm-up"]
     if facts["soak_s"]:
         parts.append(f"soak of {span(facts['soak_s'])}")
     elif facts["duration_s"]:
         parts.append(span(facts["duration_s"]))
     if facts["count"]:
-        parts.append(f"{facts['count']} frame(s)")
+        parts.append(some(facts["count"], "frame"))
     return ", ".join([*parts, f"deadline {facts['deadline_ms']:.4g} ms"])
+
+
+def some(count: int, what: str) -> str:
+    """A count and its noun."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def span(seconds: float) -> str:
@@ -129,11 +136,11 @@ def span(seconds: float) -> str:
 
 def missed(mode: dict[str, Any], deadline_ms: float) -> str:
     """How many frames were later than the deadline, in words."""
-    count, frames = mode["missed"]["count"], mode["frames"]
+    count, frames = mode["missed"]["count"], some(mode["frames"], "frame")
     if not count:
-        return f"none of {frames} frame(s) missed the deadline of {deadline_ms:.4g} ms"
+        return f"none of {frames} missed the deadline of {deadline_ms:.4g} ms"
     share = percent(mode["missed"]["share"])
-    return f"{count} of {frames} frame(s) missed the deadline of {deadline_ms:.4g} ms ({share})"
+    return f"{count} of {frames} missed the deadline of {deadline_ms:.4g} ms ({share})"
 
 
 def parts_of_total(mode: dict[str, Any]) -> list[Part]:
@@ -200,7 +207,7 @@ def throttling(board: dict[str, Any]) -> str | None:
     if summary["throttled_s"]:
         said.append(f"throttled for {span(summary['throttled_s'])}")
     if summary["oc_events"]:
-        said.append(f"{summary['oc_events']} over-current event(s)")
+        said.append(some(summary["oc_events"], "over-current event"))
     return " and ".join(said) or None
 
 
@@ -226,7 +233,7 @@ def counts(mode: dict[str, Any]) -> str:
     said = [f"boxes in {mode['found']}, {mode['valid']} valid, {mode['dropped']} dropped"]
     cpu = mode["cpu"]
     if cpu["cores_busy"] is not None:
-        said.append(f"process: {cpu['cores_busy']:.2f} core(s) busy")
+        said.append(f"process: {cpu['cores_busy']:.2f} cores busy")
     if cpu["ms_per_frame"] is not None:
         said.append(f"{ms(cpu['ms_per_frame'])} ms of CPU per frame")
     return ", ".join(said)
