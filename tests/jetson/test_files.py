@@ -166,3 +166,43 @@ def test_sinks_named_in_the_sample_are_known():
 
 def test_the_health_check_listens_where_the_sample_sends():
     assert "PORT = 5099\n" in (JETSON / "healthcheck.py").read_text()
+
+
+# The guide.
+
+GUIDE = (JETSON / "README.md").read_text()
+
+
+def test_the_guide_names_every_file_of_the_folder():
+    files = {path.name for path in JETSON.iterdir() if path.is_file()} - {"README.md", "check_image.py"}
+    assert {name for name in files if f"`{name}`" not in GUIDE} == {"Dockerfile.dockerignore"}
+
+
+@pytest.mark.parametrize("script", ["install.sh", "power.sh"])
+def test_options_in_the_guide_are_the_scripts_own(script):
+    usage = subprocess.run([JETSON / script, "--help"], capture_output=True, text=True, check=True).stdout
+    called = re.findall(rf"jetson/{re.escape(script)} ([^`\n#]*)", GUIDE)
+    given = {word for line in called for word in line.split() if word.startswith("--")}
+    assert given
+    assert {word for word in given if word not in usage} == set()
+
+
+def test_the_exposure_in_the_guide_is_what_systemd_says():
+    done = subprocess.run(
+        [tool("systemd-analyze"), "security", "--offline=yes", "--no-pager", UNIT],
+        capture_output=True,
+        text=True,
+    )
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd cannot judge a file")
+    said = re.search(r"an exposure of ([\d.]+) of 10", GUIDE)
+    found = re.search(r"Overall exposure level for dips-edge.service: ([\d.]+)", done.stdout)
+    assert said is not None
+    assert found is not None
+    assert float(said[1]) == pytest.approx(float(found[1]), abs=0.3)  # newer releases know more to judge
+
+
+def test_fetch_says_what_it_needs():
+    done = subprocess.run([JETSON / "fetch.sh", "4", "wheels"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "which JetPack? 5.1, 6 or 7" in done.stderr
