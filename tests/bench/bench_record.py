@@ -2,8 +2,8 @@
 
     python -m tests.bench.bench_record [--source CLIP] [--frames N]
 
-CPU time of coding and of reading back, and bytes on disk, beside those of the raw pictures; says whether every
-pixel came back.
+CPU time of coding and of reading back, and bytes on disk, beside those of the raw pictures; says whether
+every pixel came back.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ def main() -> None:
     with contextlib.closing(open_source(asked.source)) as source:
         frames = list(itertools.islice(source, asked.frames))
     height, width = frames[0].image_bgr_u8.shape[:2]
-    print(
-        f"{len(frames)} frames of {asked.source}, {width} x {height}, raw {width * height * 3 / 1e3:.0f} kB each"
-    )
+    raw_kb = width * height * 3 / 1e3
+    print(f"{len(frames)} frames of {asked.source}, {width} x {height}, raw {raw_kb:.0f} kB each")
     for codec in CODECS:
         with tempfile.TemporaryDirectory() as folder:
             flight = Path(folder) / "flight"
@@ -53,9 +52,8 @@ def main() -> None:
             np.array_equal(a.image_bgr_u8, b.image_bgr_u8) for a, b in itertools.zip_longest(frames, again)
         )
         what = "to the bit" if same else "not to the bit"
-        print(
-            f"{codec:8} {wrote_ms:6.1f} ms to write, {read_ms:6.1f} ms to read, {size / 1e3:6.0f} kB, {what}"
-        )
+        times = f"{wrote_ms:6.1f} ms to write, {read_ms:6.1f} ms to read"
+        print(f"{codec:8} {times}, {size / 1e3:6.0f} kB, {what}")
 
 
 if __name__ == "__main__":
