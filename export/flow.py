@@ -139,8 +139,8 @@ def _refuse_what_fails(settings: Settings, fp32: Candidate, candidates: tuple[Ca
         if reasons:
             name = settings.files[candidate.contract.target].name
             raise ModelError(
-                f"{name} is refused: {'; '.join(reasons)}. Nothing was written; fly another precision, "
-                "or allow more with --max-drop"
+                f"{name} is refused: {'; '.join(reasons)}. No {settings.precision} file was written; fly "
+                "another precision, or allow more with --max-drop"
             )
 
 

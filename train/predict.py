@@ -68,13 +68,16 @@ def predict_run(
     yield from _predict(infer, images, input_hw, batch, workers)
 
 
-def predict_model_file(path: Path, images: Sequence[Image], *, workers: int = 1) -> Iterator[Prediction]:
-    """The same of a model file, at the input size of its contract.
+def predict_model_file(
+    path: Path, images: Sequence[Image], *, workers: int = 1, device: str = "cpu"
+) -> Iterator[Prediction]:
+    """The same of a model file, at the input size of its contract; `device` as for `open_backend`.
 
     Raises:
         ModelError: not one of our model files. DatasetError: not one of the photos could be read.
+        EngineError, MissingExtra: the device cannot run it.
     """
-    backend = open_backend(path, "cpu")
+    backend = open_backend(path, device)
     try:
         size = backend.contract.input_height, backend.contract.input_width
         yield from _predict(lambda frames: backend.infer(np.stack(frames)), images, size, 1, workers)

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.errors import DatasetError, ModelError
+from edge_runtime.errors import DatasetError, ModelError, UsageError
 from train.evaluation import WITHOUT_BOXES, Thresholds
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Subject:
     """A trained network with the thresholds that go with it.
 
     `predict(photos, workers)` gives (photo, map, class probabilities). `origin` says where it comes from:
-    checkpoint or precision, what selected it, run id.
+    checkpoint or precision, what selected it, run id, what runs it.
     """
 
     name: str
@@ -66,16 +66,25 @@ def relabelled(dataset: Dataset, split: str, classes: Sequence[str], name: str) 
     return tuple(dataclasses.replace(i, label=list(classes).index(dataset.classes[i.label])) for i in images)
 
 
-def open_subject(path: Path, checkpoint: str) -> Subject:
+def open_subject(path: Path, checkpoint: str, device: str = "cpu") -> Subject:
     """A run directory (has config.toml), a model file or a directory of model files.
 
     Args:
         checkpoint: "best" or "last"; of no meaning for a model file.
+        device: what runs a model file, see `edge_runtime.backends.open_backend`; a run is torch on the CPU.
 
     Raises:
         ModelError: missing, unfinished, damaged or not ours.
+        EngineError, MissingExtra: the device cannot run it. UsageError: another device than "cpu" for a run.
     """
-    return open_run(path, checkpoint) if (path / CONFIG).is_file() else open_model_file(path)
+    if not (path / CONFIG).is_file():
+        return open_model_file(path, device)
+    if device != "cpu":
+        raise UsageError(
+            f"--device {device} runs model files, {path} is a run directory; export it first: "
+            f"dips-edge export {path}"
+        )
+    return open_run(path, checkpoint)
 
 
 def open_run(run_dir: Path, checkpoint: str) -> Subject:
@@ -105,13 +114,13 @@ def open_run(run_dir: Path, checkpoint: str) -> Subject:
         raise _damaged(run_dir / METRICS, error) from error
 
 
-def open_model_file(path: Path) -> Subject:
+def open_model_file(path: Path, device: str = "cpu") -> Subject:
     """A model file; the protocol's threshold comes with the val figures in its contract."""
     from edge_runtime.backends import open_backend
     from train.predict import predict_model_file
 
-    backend = open_backend(path, "cpu")
-    contract, file = backend.contract, backend.path
+    backend = open_backend(path, device)
+    contract, file, runs_on = backend.contract, backend.path, backend.name
     backend.close()
     tau = contract.metrics.get("val", {}).get("tau", WITHOUT_BOXES)
     return Subject(
@@ -119,12 +128,13 @@ def open_model_file(path: Path) -> Subject:
         classes=contract.classes,
         negative_class=contract.negative_class,
         thresholds=Thresholds(float(tau), contract.decision_threshold, contract.presence_threshold),
-        predict=lambda images, workers: predict_model_file(file, images, workers=workers),
+        predict=lambda images, workers: predict_model_file(file, images, workers=workers, device=device),
         origin={
             "checkpoint": contract.metrics.get("checkpoint"),
             "selection": contract.metrics.get("selection"),
             "run_id": contract.run_id,
             "precision": contract.precision,
+            "backend": runs_on,
         },
     )
 

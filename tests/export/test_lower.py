@@ -92,6 +92,7 @@ def test_a_file_that_localizes_worse_is_not_written(
     assert isinstance(done.exception, ModelError)
     assert "tower-fp16.onnx is refused: " in str(done.exception)
     assert "mean box IoU with fp32 is" in str(done.exception)
+    assert "No fp16 file was written" in str(done.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["tower-fp32.onnx"]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from edge_runtime import backends
 from edge_runtime.cli import main
 from train.dataset import load_dataset
 from train.localizer import load_localizer
@@ -100,7 +101,11 @@ def test_out_holds_the_json_and_is_never_overwritten_unasked(
 
 @pytest.mark.filterwarnings("ignore:ONNX export mode is set:UserWarning")
 def test_a_model_file_gives_what_its_run_gives(
-    run: Path, data: Path, evaluate: Callable[..., Outcome], tmp_path: Path
+    run: Path,
+    data: Path,
+    evaluate: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("onnx")
     from export.fp32 import export_fp32
@@ -116,11 +121,33 @@ def test_a_model_file_gives_what_its_run_gives(
         np.testing.assert_allclose(map_a, map_b, atol=1e-5)
         np.testing.assert_allclose(probs_a, probs_b, atol=1e-5)
     documents = [json.loads(evaluate(subject, data, "--json")[1]) for subject in (run, model)]
+    assert documents[1]["backend"] == "onnxruntime-cpu"
+    assert "fp32 on onnxruntime-cpu" in evaluate(model, data)[1]
     assert documents[0]["thresholds"] == documents[1]["thresholds"]
     (of_run, of_file) = (d["figures"] for d in documents)
     assert of_run.keys() == of_file.keys()
     for key in ("class_acc", "presence_auc", "false_alarm_rate", "box_acc_deployed", "max_box_acc"):
         assert of_run[key] == pytest.approx(of_file[key], abs=1e-9)
+    asked: list[str] = []
+    open_backend = backends.open_backend
+
+    def open_on_cpu(path: Path, device: str) -> backends.Backend:
+        asked.append(device)
+        return open_backend(path, "cpu")
+
+    for module in ("edge_runtime.backends", "train.predict"):
+        monkeypatch.setattr(f"{module}.open_backend", open_on_cpu)
+    assert evaluate(model, data, "--device", "tensorrt")[0] == 0
+    assert asked == ["tensorrt", "tensorrt"]  # to read the contract, then for the photos
+
+
+def test_a_run_is_not_evaluated_on_another_device(
+    run: Path, data: Path, evaluate: Callable[..., Outcome]
+) -> None:
+    code, out, err = evaluate(run, data, "--device", "tensorrt")
+    assert (code, out) == (2, "")
+    assert "--device tensorrt runs model files" in err
+    assert "dips-edge export" in err
 
 
 def test_photos_that_cannot_be_read_are_left_out_named_and_counted(

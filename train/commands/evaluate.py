@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 @click.argument("data", type=cliutil.PATH)
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", help="Which photos of DATA.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", help="Which of RUN.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "tensorrt"]),
+    default="cpu",
+    help="What runs MODEL: tensorrt measures the very engine that flies.",
+)
 @click.option("--out", type=cliutil.PATH, metavar="FILE", help="Write the JSON document here, too.")
 @click.option("--force", is_flag=True, help="Overwrite --out.")
 @click.option("--workers", type=click.IntRange(1), default=2, help="Threads that decode photos.")
@@ -33,6 +39,7 @@ def evaluate(
     data: Path,
     split: str,
     checkpoint: str,
+    device: str,
     out: Path | None,
     force: bool,
     workers: int,
@@ -55,7 +62,7 @@ def evaluate(
     from train.metrics_center import center_box_figures
     from train.subject import open_subject
 
-    subject = open_subject(model, checkpoint)
+    subject = open_subject(model, checkpoint, device)
     dataset = load_dataset(
         data, negative_class=_negative_to_name(subject), splits=tuple(dict.fromkeys(("val", split)))
     )
@@ -93,8 +100,9 @@ def _negative_to_name(subject: Subject) -> str | None:
 def _heading(document: dict[str, Any]) -> str:
     figures, t = document["figures"], document["thresholds"]
     chosen = f"{document['checkpoint']} checkpoint, selected by: {document['selection']}"
+    runs_on = f", {document['precision']} on {document['backend']}" if "backend" in document else ""
     return (
-        f"{document['model']} ({chosen})\n"
+        f"{document['model']} ({chosen}{runs_on})\n"
         f"{document['data']} {document['split']}: {figures['photos']} photos, "
         f"{figures['localized_photos']} with boxes, {figures['negative_photos']} without an object\n"
         f"thresholds from val: tau {t['tau']:.3f}, decision {t['decision']:.3f}, presence {t['presence']:.3f}"
