@@ -202,7 +202,10 @@ main() {
       need_root restore
       release_clocks
       [ -e "$KEPT/mode" ] || { say "power mode: never changed by this script"; return 0; }
-      set_mode "$(number_of "$(cat "$KEPT/mode")")"
+      name=$(cat "$KEPT/mode")
+      number=$(number_of "$name")
+      [ -n "$number" ] || die "the mode to restore, $name, is gone (another JetPack?): choose one of $(modes | cut -d' ' -f2 | xargs), then remove $KEPT"
+      set_mode "$number"
       run rm -f "$KEPT/mode"
       ;;
   esac

@@ -92,11 +92,11 @@ wheel_in() {
   [ ! -d "$1" ] || find "$1" -name 'pycuda-*.whl' -print -quit
 }
 
-# The compiler takes about 1 GB for pycuda (README.md tells how that was measured).
+# The compiler takes 1.5 GB for the largest file of pycuda (README.md tells how that was measured).
 warn_about_memory() {
   local free_kb
   free_kb=$(awk '/^(MemAvailable|SwapFree):/ { sum += $2 } END { print sum + 0 }' "$ROOT/proc/meminfo" 2>/dev/null || true)
-  [ "${free_kb:-0}" -ge 1572864 ] || warn "$((${free_kb:-0} / 1024)) MB of memory and swap are free, the compiler may need 1.5 GB; add swap:
+  [ "${free_kb:-0}" -ge 2097152 ] || warn "$((${free_kb:-0} / 1024)) MB of memory and swap are free, the compiler needs 1.5 GB and may be killed; add swap:
   sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile"
 }
 

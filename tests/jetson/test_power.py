@@ -153,6 +153,14 @@ def test_clocks_are_stored_once_before_they_are_fixed_and_all_is_restored(nano):
     assert "never changed" in nano.run("power.sh", "restore").out
 
 
+def test_a_mode_that_is_gone_since_is_not_restored(nano):
+    nano.write("var/lib/dips-edge-power/mode", "MODE_OLD\n")
+    ran = nano.run("power.sh", "restore")
+    assert ran.code == 1
+    assert "MODE_OLD, is gone" in ran.err
+    assert not [call for call in ran.calls if "-m" in call]
+
+
 def test_a_dry_run_changes_nothing(nano):
     before = nano.files()
     ran = nano.run("power.sh", "max", "--clocks", "--dry-run", FAKE_UID="1000")
