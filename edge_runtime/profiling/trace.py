@@ -177,7 +177,7 @@ def _async_slices(spans: list[Span]) -> tuple[Iterator[_Event], Iterator[_Event]
 
     def fields(span: Span, phase: str) -> dict[str, Any]:
         name = plain(span.stage)
-        return {"ph": phase, "name": name, "cat": name, "id": span.frame, "tid": 0}
+        return {"ph": phase, "name": name, "cat": name, "id2": {"local": hex(span.frame)}, "tid": 0}
 
     begins = (_Event(w.start_ns, 1, {**fields(w, "b"), "args": {"frame": w.frame}}) for w in waits)
     by_end = sorted(waits, key=lambda span: span.start_ns + span.duration_ns)

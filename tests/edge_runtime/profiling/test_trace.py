@@ -56,8 +56,8 @@ def test_every_event_has_what_its_kind_needs_and_time_never_goes_back(tmp_path):
     need = {
         "M": {"args"},
         "X": {"ts", "dur", "args", "cat"},
-        "b": {"ts", "id", "cat"},
-        "e": {"ts", "id", "cat"},
+        "b": {"ts", "id2", "cat"},
+        "e": {"ts", "id2", "cat"},
         "s": {"ts", "id", "cat"},
         "f": {"ts", "id", "cat", "bp"},
         "C": {"ts", "args"},
@@ -149,7 +149,7 @@ def test_what_no_thread_works_on_becomes_pairs_that_may_overlap(tmp_path):
     _, events = written(tmp_path, [*flight(5), Span("wait", "", 9, BOOT + 900 * MS, 0)])
     open_ones = {}
     for event in events:
-        key = (event.get("cat"), event.get("id"), event["name"])
+        key = (event.get("cat"), event.get("id2", {}).get("local"), event["name"])
         if event["ph"] == "b":
             assert key not in open_ones
             open_ones[key] = event["ts"]
