@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from edge_runtime.profiling.spans import Span
 
-PID = 1
+PID = 1  # a thread of the same number would be called the main one
 AGE = "age"  # the span whose length is the age of the frame's record
+ALONE = "value"  # key of a track with one curve: viewers then show the name of the track only
 SINK = "sink "  # how the names of sinks' threads begin
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # viewers read no \u escapes
 
 
 class Counter(NamedTuple):
@@ -61,7 +63,7 @@ def write_trace(
     tracks = sorted(counters, key=lambda counter: counter.time_ns)
     starts = [first.start_ns for first in ordered[:1]] + [first.time_ns for first in tracks[:1]]
     origin_ns = min(starts, default=0)
-    threads = {name: tid for tid, name in enumerate(_threads(ordered), start=1)}
+    threads = {name: tid for tid, name in enumerate(_threads(ordered), start=PID + 1)}
     streams = (
         _slices(ordered, threads),
         _arrows(ordered, threads),
@@ -72,10 +74,10 @@ def write_trace(
     with whole_file(path, "trace") as file:
         head = {"displayTimeUnit": "ms", "otherData": dict(meta)}
         file.write(json.dumps(head, allow_nan=False)[:-1] + ', "traceEvents": [\n')
-        file.write(",\n".join(json.dumps(event) for event in _names(threads)))
+        file.write(",\n".join(_encode(event) for event in _names(threads)))
         for event in heapq.merge(*streams, key=lambda event: (event.time_ns, event.rank)):
             since_ns = event.time_ns - origin_ns
-            body = json.dumps(event.fields, allow_nan=False)
+            body = _encode(event.fields)
             file.write(f',\n{{"ts": {_us(since_ns)}, "pid": {PID}, {body[1:]}')
         file.write("\n]}\n")
 
@@ -92,12 +94,12 @@ def board_counters(samples: Iterable[Mapping[str, Any]], begin_ns: int) -> Itera
         load = sample["gpu_load"]
         resident = sample["rss_bytes"]
         for name, values in (
-            ("temperature, °C", sample["temps_c"]),
-            ("power, W", sample["rails_w"]),
-            ("clocks, MHz", clocks),
-            ("GPU load, %", {"load": None if load is None else 100 * load}),
-            ("memory, MB", {"resident": None if resident is None else resident / 1e6}),
-            ("cooling devices at work", {"devices": len(sample["cooling"])}),
+            ("temperature °C", sample["temps_c"]),
+            ("power W", sample["rails_w"]),
+            ("clock MHz", clocks),
+            ("GPU load %", {ALONE: None if load is None else 100 * load}),
+            ("resident memory MB", {ALONE: None if resident is None else resident / 1e6}),
+            ("cooling devices at work", {ALONE: len(sample["cooling"])}),
         ):
             known = {plain(key, 60): value for key, value in values.items() if value is not None}
             if known:
@@ -177,7 +179,7 @@ def _async_slices(spans: list[Span]) -> tuple[Iterator[_Event], Iterator[_Event]
 
     def fields(span: Span, phase: str) -> dict[str, Any]:
         name = plain(span.stage)
-        return {"ph": phase, "name": name, "cat": name, "id": span.frame, "tid": 0}
+        return {"ph": phase, "name": name, "cat": name, "id2": {"local": hex(span.frame)}, "tid": 0}
 
     begins = (_Event(w.start_ns, 1, {**fields(w, "b"), "args": {"frame": w.frame}}) for w in waits)
     by_end = sorted(waits, key=lambda span: span.start_ns + span.duration_ns)
@@ -189,7 +191,7 @@ def _async_slices(spans: list[Span]) -> tuple[Iterator[_Event], Iterator[_Event]
 def _ages(spans: list[Span]) -> Iterator[_Event]:
     """Counter of the age of each record, at the moment it was there."""
     ages = [
-        Counter("age, ms", span.start_ns + span.duration_ns, {"age": round(span.duration_ns / 1e6, 4)})
+        Counter("age ms", span.start_ns + span.duration_ns, {ALONE: round(span.duration_ns / 1e6, 4)})
         for span in spans
         if span.stage == AGE
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 MODES = {"pipeline": "whole pipeline", "engine": "engine alone"}
@@ -27,6 +28,7 @@ class Part(NamedTuple):
     share: float
 
 
+@functools.lru_cache(maxsize=4096)
 def plain(text: object, most: int = 200) -> str:
     """A name from outside on one line: no control characters, escapes or bidi marks; cut in the middle."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any
 
 from tests.edge_runtime.profiling.samples import profile, sensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NASTY = "\x1b[31m<script>alert(1)</script>\"'&\u202e\x00\r\n" + "é" * 50
 
 
-def shapes() -> dict[str, dict[str, Any]]:
-    """Reports by a name that says what is special."""
-    whole = profile(frames=300)
-    return {
-        "whole": whole,
-        "without a board": profile(frames=300, board=False),
-        "one frame": shorter(profile(frames=1)),
-        "engine only": {**whole, "pipeline": None, "layers": None},
-        "pipeline only": {**whole, "engine": None},
-        "nothing measured": {**whole, "engine": None, "pipeline": None, "partial": "no frame came"},
-        "with parts": with_parts(whole),
-        "every deadline missed": late(whole),
-        "bursts": bursts(whole),
-        "sensors that say nothing": dumb(whole),
-        "largest": largest(),
-    }
+@functools.cache
+def shaped(name: str) -> dict[str, Any]:
+    """The report of a name of `SHAPES`; not to be changed."""
+    return SHAPES[name]()
+
+
+def whole() -> dict[str, Any]:
+    """Nothing special."""
+    return profile(frames=300)
 
 
 def shorter(report: dict[str, Any]) -> dict[str, Any]:
@@ -135,3 +132,19 @@ def hostile() -> dict[str, Any]:
     board["notes"] = [NASTY]
     report["energy"]["rail"] = NASTY
     return report
+
+
+SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
+    "whole": whole,
+    "without a board": lambda: profile(frames=300, board=False),
+    "one frame": lambda: shorter(profile(frames=1)),
+    "engine only": lambda: {**whole(), "pipeline": None, "layers": None},
+    "pipeline only": lambda: {**whole(), "engine": None},
+    "nothing measured": lambda: {**whole(), "engine": None, "pipeline": None, "partial": "no frame came"},
+    "with parts": lambda: with_parts(whole()),
+    "every deadline missed": lambda: late(whole()),
+    "bursts": lambda: bursts(whole()),
+    "sensors that say nothing": lambda: dumb(whole()),
+    "largest": largest,
+    "hostile": hostile,
+}

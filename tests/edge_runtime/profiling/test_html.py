@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from edge_runtime.profiling.plots import Axis, ticks
 from edge_runtime.profiling.reportfile import check
 from edge_runtime.profiling.verdict import verdict
 from tests.edge_runtime.profiling.samples import profile
-from tests.edge_runtime.profiling.shapes import hostile, largest, shapes
+from tests.edge_runtime.profiling.shapes import SHAPES, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +51,9 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.mark.parametrize("name", shapes())
+@pytest.mark.parametrize("name", SHAPES)
 def test_every_shape_of_report_makes_a_well_formed_page(name):
-    report = shapes()[name]
+    report = shaped(name)
     check(report, name)
     page = as_html(report)
     Outline(page)
@@ -63,7 +62,7 @@ def test_every_shape_of_report_makes_a_well_formed_page(name):
 
 
 def test_names_from_outside_are_text_and_nothing_else():
-    report = hostile()
+    report = shaped("hostile")
     check(report, "hostile")
     page = as_html(report)
     outline = Outline(page)
@@ -84,7 +83,7 @@ def test_nothing_is_fetched_and_nothing_may_run():
 
 
 def test_the_largest_report_stays_below_a_megabyte():
-    report = largest()
+    report = shaped("largest")
     assert len(report["pipeline"]["timeline"]) == len(report["engine"]["timeline"]) == 300
     assert len(as_html(report).encode("utf-8")) <= 1_000_000
 
@@ -129,7 +128,7 @@ def test_the_verdict_gives_the_numbers_a_flight_is_planned_with():
     ],
 )
 def test_what_speaks_against_the_numbers_is_said_beside_them(change, said):
-    report = copy.deepcopy(profile())
+    report = profile()
     change(report)
     assert any(said in remark for remark in verdict(report).remarks)
     assert said in as_html(report)
@@ -167,7 +166,7 @@ def test_a_browser_shows_it_without_a_request_and_without_scrolling_sideways(
     browser: Browser, tmp_path: Path, width: int, shape: str
 ):
     path = tmp_path / "report.html"
-    path.write_text(as_html(largest() if shape == "largest" else hostile()), encoding="utf-8")
+    path.write_text(as_html(shaped(shape)), encoding="utf-8")
     context = browser.new_context(viewport={"width": width, "height": 700})
     page = context.new_page()
     requests, said = [], []

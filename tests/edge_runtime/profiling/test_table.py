@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 
 from edge_runtime.profiling import words
 from edge_runtime.profiling.table import as_text
 from tests.edge_runtime.profiling.samples import profile
-from tests.edge_runtime.profiling.shapes import NASTY, hostile, shapes
+from tests.edge_runtime.profiling.shapes import NASTY, SHAPES, shaped
 
 
-@pytest.mark.parametrize("name", shapes())
+@pytest.mark.parametrize("name", SHAPES)
 def test_every_shape_of_report_fits_a_hundred_columns(name):
-    text = as_text(shapes()[name])
+    text = as_text(shaped(name))
     assert max(map(len, text.splitlines())) <= 100
     for word in ("None", "nan", "inf ", "{", "}"):
         assert word not in text
 
 
 def test_names_from_outside_bring_no_control_characters():
-    text = as_text(hostile())
+    text = as_text(shaped("hostile"))
     assert all(line.isprintable() for line in text.splitlines())
     assert NASTY not in text
     assert max(map(len, text.splitlines())) <= 100
@@ -41,7 +39,7 @@ def test_the_table_holds_the_figures_of_the_report():
 
 
 def test_parts_stand_indented_below_what_they_are_parts_of():
-    lines = as_text(shapes()["with parts"]).splitlines()
+    lines = as_text(shaped("with parts")).splitlines()
     place = next(i for i, line in enumerate(lines) if line.startswith("  infer "))
     assert [line[:9] for line in lines[place + 1 : place + 4]] == ["    h2d  ", "    compu", "    d2h  "]
     assert lines[place + 4].startswith("  boxes ")
@@ -117,7 +115,7 @@ def test_time_that_no_stage_explains_is_called_other():
 
 
 def test_a_live_source_may_be_what_limits_the_rate():
-    report = copy.deepcopy(profile())
+    report = profile()
     report["source"]["live"] = True
     report["pipeline"]["seconds"] *= 2
     assert words.bound_by(report, "pipeline").startswith("the source: the busiest thread, inference, works 4")

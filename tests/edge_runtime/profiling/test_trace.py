@@ -56,8 +56,8 @@ def test_every_event_has_what_its_kind_needs_and_time_never_goes_back(tmp_path):
     need = {
         "M": {"args"},
         "X": {"ts", "dur", "args", "cat"},
-        "b": {"ts", "id", "cat"},
-        "e": {"ts", "id", "cat"},
+        "b": {"ts", "id2", "cat"},
+        "e": {"ts", "id2", "cat"},
         "s": {"ts", "id", "cat"},
         "f": {"ts", "id", "cat", "bp"},
         "C": {"ts", "args"},
@@ -73,10 +73,11 @@ def test_every_event_has_what_its_kind_needs_and_time_never_goes_back(tmp_path):
 def test_threads_are_named_in_the_order_in_which_a_frame_passes_them(tmp_path):
     _, events = written(tmp_path, flight(2))
     names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    assert names == {1: "capture", 2: "inference", 3: "sink web", 4: "sink jsonl:-"}
+    assert names == {2: "capture", 3: "inference", 4: "sink web", 5: "sink jsonl:-"}
     assert {e["tid"] for e in of(events, "X")} == set(names)
     order = {e["tid"]: e["args"]["sort_index"] for e in events if e["name"] == "thread_sort_index"}
     assert order == {tid: tid for tid in names}
+    assert 1 not in names, "viewers call the thread of the process's number the main one"
 
 
 def test_slices_carry_frame_cpu_time_and_exact_nanoseconds(tmp_path):
@@ -149,7 +150,7 @@ def test_what_no_thread_works_on_becomes_pairs_that_may_overlap(tmp_path):
     _, events = written(tmp_path, [*flight(5), Span("wait", "", 9, BOOT + 900 * MS, 0)])
     open_ones = {}
     for event in events:
-        key = (event.get("cat"), event.get("id"), event["name"])
+        key = (event.get("cat"), event.get("id2", {}).get("local"), event["name"])
         if event["ph"] == "b":
             assert key not in open_ones
             open_ones[key] = event["ts"]
@@ -166,10 +167,10 @@ def test_counters_show_age_and_board(tmp_path):
     by_name = defaultdict(list)
     for event in of(events, "C"):
         by_name[event["name"]].append(event["args"])
-    assert by_name["age, ms"] == [{"age": 19.0}, {"age": 19.0}]
-    assert by_name["clocks, MHz"] == [{"GPU": 1020.0, "EMC": 3199.0, "CPU (mean)": 1728.0}]
-    assert set(by_name["temperature, °C"][0]) == {"cpu", "gpu"}
-    assert len(by_name["power, W"]) == 2
+    assert by_name["age ms"] == [{"value": 19.0}, {"value": 19.0}]
+    assert by_name["clock MHz"] == [{"GPU": 1020.0, "EMC": 3199.0, "CPU (mean)": 1728.0}]
+    assert set(by_name["temperature °C"][0]) == {"cpu", "gpu"}
+    assert len(by_name["power W"]) == 2
 
 
 def test_no_spans_make_a_trace_that_opens(tmp_path):
@@ -178,7 +179,7 @@ def test_no_spans_make_a_trace_that_opens(tmp_path):
 
 
 def test_counters_alone_begin_at_zero(tmp_path):
-    _, events = written(tmp_path, [], [Counter("power, W", BOOT, {"VDD_IN": 5.0})])
+    _, events = written(tmp_path, [], [Counter("power W", BOOT, {"VDD_IN": 5.0})])
     assert of(events, "C")[0]["ts"] == 0
 
 
@@ -187,8 +188,13 @@ def test_a_trace_that_cannot_be_written_leaves_nothing(tmp_path):
         write_trace(tmp_path / "none" / "t.json", flight(1), [], {})
 
     def breaks():
-        yield Counter("power, W", BOOT, {"VDD_IN": float("nan")})
+        yield Counter("power W", BOOT, {"VDD_IN": float("nan")})
 
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_trace(tmp_path / "t.json", flight(1), breaks(), {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_stand_as_they_are_because_viewers_read_no_escapes(tmp_path):
+    write_trace(tmp_path / "t.json", [], board_counters(sensors(1)["samples"], BOOT), {"lone": "\ud800"})
+    assert "temperature °C" in (tmp_path / "t.json").read_text(encoding="utf-8")
