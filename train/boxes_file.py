@@ -67,11 +67,12 @@ def as_arrays(found: dict[str, list[Box]]) -> dict[str, NDArray[np.int32]]:
     return {image_id: np.array(boxes, np.int32).reshape(-1, 4) for image_id, boxes in found.items()}
 
 
-def check_box(box: Box, image: Image, where: str) -> None:
+def check_box(box: Box, image: Image, where: str, *, least: int = 1) -> None:
     """Refuse a box that is empty or leaves the image.
 
     x1 = width and x1 = width - 1 both reach the border: exclusive and inclusive corners are met in
-    the wild, and the difference is one pixel.
+    the wild, and the difference is one pixel. `least`: of x1 - x0 and y1 - y0; 0 where both corners
+    belong to the box, so that one of a single pixel is no mistake.
     """
     x0, y0, x1, y1 = box
     for name, value, size, along in (
@@ -85,12 +86,13 @@ def check_box(box: Box, image: Image, where: str) -> None:
                 f"{where}: {name} = {value} lies outside the image ({size} px {along}); "
                 "boxes are x0,y0,x1,y1 in pixels of the stored image"
             )
-    if x1 <= x0 or y1 <= y0:
-        low, high = ("x0", "x1") if x1 <= x0 else ("y0", "y1")
-        raise DatasetError(
-            f"{where}: {high} = {x1 if high == 'x1' else y1} is not greater than "
-            f"{low} = {x0 if low == 'x0' else y0}; boxes are x0,y0,x1,y1, not x,y,width,height"
-        )
+    for low, high, start, end in (("x0", "x1", x0, x1), ("y0", "y1", y0, y1)):
+        if end - start < least:
+            wrong = "is less than" if least == 0 else "is not greater than"
+            raise DatasetError(
+                f"{where}: {high} = {end} {wrong} {low} = {start}; "
+                "boxes are x0,y0,x1,y1, not x,y,width,height"
+            )
 
 
 def find_image(name: str, by_name: dict[str, Image | None], where: str) -> Image:

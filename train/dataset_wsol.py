@@ -148,7 +148,7 @@ def _with_localization(root: Path, path: Path, images: list[Image]) -> list[Imag
         x0, y0, x1, y1 = (
             parse_int(f, n, where) for f, n in zip(fields, ("x0", "y0", "x1", "y1"), strict=True)
         )
-        check_box((x0, y0, x1, y1), by_id[image_id], where)
+        check_box((x0, y0, x1, y1), by_id[image_id], where, least=0)
         boxes[image_id].append((x0, y0, x1, y1))
     if masks:
         if boxes:

@@ -169,6 +169,13 @@ def test_wsol_metadata_gives_labels_sizes_and_boxes(tmp_path: Path) -> None:
     assert image.boxes.tolist() == [[1, 2, 30, 20]]
 
 
+def test_corners_of_wsol_boxes_belong_to_them_so_that_one_pixel_is_a_box(tmp_path: Path) -> None:
+    root = write_wsol(tmp_path)
+    (root / "metadata" / "val" / "localization.txt").write_text("val/1.jpg,7,2,7,20\nval/3.jpg,5,6,5,6\n")
+    boxes = [image.boxes for image in load_dataset(root).splits["val"] if image.label == 1]
+    assert [b.tolist() for b in boxes if b is not None] == [[[7, 2, 7, 20]], [[5, 6, 5, 6]]]
+
+
 def test_wsol_metadata_as_ilsvrc_has_it_is_read_unchanged(tmp_path: Path) -> None:
     """Photos directly under the root, a proxy list, no classes.txt, several boxes for one photo."""
     root = write_wsol(tmp_path)

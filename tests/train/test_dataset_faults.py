@@ -105,7 +105,7 @@ WSOL_FAULTS: dict[str, Fault] = {
         edit(LOC, "val/1.jpg,1,1,9,9\nval/3.jpg,1,1,41,9\n"),
         r"localization.txt line 2: x1 = 41 lies outside the image \(40 px wide\)",
     ),
-    "swapped": (edit(LOC, "val/1.jpg,9,1,1,9\n"), r"line 1: x1 = 1 is not greater than x0 = 9"),
+    "swapped": (edit(LOC, "val/1.jpg,9,1,1,9\n"), r"line 1: x1 = 1 is less than x0 = 9"),
     "unknown path": (edit(LOC, "val/8.jpg,1,1,9,9\n"), r"line 1: unknown path 'val/8.jpg'"),
     "not integer": (edit(LOC, "val/1.jpg,1,1,nan,9\n"), r"line 1: x1 = 'nan' is not an integer"),
     "fields": (edit(LOC, "val/1.jpg,1,1,9\n"), r"line 1: 4 fields, expected path,x0,y0,x1,y1"),

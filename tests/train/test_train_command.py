@@ -128,6 +128,20 @@ def test_flags_that_cannot_work_are_refused_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "flags", [["--set", "losses.x=1"], ["--resume"]], ids=["setting", "no run to resume"]
+)
+def test_flags_that_cannot_work_are_told_without_waiting_for_torch(tmp_path: Path, flags: list[str]) -> None:
+    script = (
+        "import sys; from edge_runtime.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script, "train", str(tmp_path), "--out", str(tmp_path / "run"), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]
+
+
 def test_a_flag_and_an_equal_setting_agree() -> None:
     assert gather_settings({"epochs": 3}, ["optim.epochs=3"]) == {"optim.epochs": 3}
     with pytest.raises(UsageError, match="contradicts"):
@@ -193,6 +207,23 @@ def test_the_run_directory_is_guarded(
     assert _command(write_tiny_set(tmp_path / "set"), "--out", tmp_path / "run", *FLAGS, *flags) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["a run that has begun", "nothing written yet"])
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
+    begun: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(data: Path, out: Path, config: TrainConfig, **_: Any) -> None:
+        if begun:
+            out.mkdir()
+            (out / "config.toml").write_text(to_toml(config))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.run, "train_run", interrupted)
+    run = tmp_path / "run"
+    assert _command(tmp_path, "--out", run) == 130
+    said = f"stopped; go on with `dips-edge train {tmp_path} --out {run} --resume`\n" if begun else ""
+    assert capsys.readouterr().err == said
 
 
 def test_an_empty_folder_may_become_the_run(asked: dict[str, Any], tmp_path: Path) -> None:

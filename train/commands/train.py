@@ -92,14 +92,21 @@ def train(
     """
     let_idle_threads_sleep()
     from train.config import override, preset_config
-    from train.run import train_run
 
     changes = gather_settings(flags, assignments)
     if resume:
         config = resumed_config(out, preset, changes)
     else:
         config = override(preset_config(preset or "edge"), changes)
-    train_run(data, out, config, resume=resume, device=device, threads=threads, workers=workers)
+    # Only now torch, which takes seconds to load: flags that cannot work have been told.
+    from train.run import train_run
+
+    try:
+        train_run(data, out, config, resume=resume, device=device, threads=threads, workers=workers)
+    except KeyboardInterrupt:
+        if (out / "config.toml").exists() and os.environ.get("RANK", "0") == "0":
+            click.echo(f"stopped; go on with `dips-edge train {data} --out {out} --resume`", err=True)
+        raise
 
 
 def gather_settings(flags: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
