@@ -203,6 +203,11 @@ def bound_by(report: dict[str, Any], name: str) -> str:
     return f"no thread alone: the busiest, {plain(thread, 40)}, works {percent(share)} of the time"
 
 
+def is_fan(cooling: str) -> bool:
+    """Whether a cooling device is a fan: one that turns slows nothing down."""
+    return "fan" in cooling.lower()
+
+
 def throttling(board: dict[str, Any]) -> str | None:
     """Throttling and over-current events in words; None where there were none."""
     summary, said = board["summary"], []
