@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.profiling.breakdown import OTHER
 from edge_runtime.profiling.plots import HEIGHT, WIDTH, Axis, Mark, axis, band, box, curve, esc, plot
-from edge_runtime.profiling.words import OTHER, is_fan, ms, percent, some
+from edge_runtime.profiling.words import is_fan, ms, percent, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from edge_runtime.profiling import words
+from edge_runtime.profiling import breakdown, words
 from edge_runtime.profiling.words import ms, percent, plain
 
 LATE = 0.01  # share of missed deadlines from which the p99 is too late
@@ -62,7 +62,7 @@ def _most_missed(frames: int) -> float:
 def _tiles(report: dict[str, Any], name: str, state: str) -> list[Tile]:
     mode = report[name]
     stage, what = mode["stages"][mode["total"]], plain(mode["total"], 20)
-    part = words.largest_part(mode)
+    part = breakdown.largest_part(mode)
     tail = "p99" if stage["p99_ms"] is not None else "max"
     tiles = [
         Tile(f"{what}, p50", ms(stage["p50_ms"]), "ms"),
@@ -104,7 +104,7 @@ def _tiles(report: dict[str, Any], name: str, state: str) -> list[Tile]:
 
 
 def _busiest(report: dict[str, Any], name: str) -> str:
-    busiest = words.busiest_thread(report[name])
+    busiest = breakdown.busiest_thread(report[name])
     if name == "engine" or busiest is None:
         return ""
     return f"{plain(busiest[0], 30)} thread busy {percent(busiest[1])}"
@@ -113,7 +113,7 @@ def _busiest(report: dict[str, Any], name: str) -> str:
 def _remarks(report: dict[str, Any], name: str) -> list[str]:
     mode, found = report[name], []
     if name == "pipeline":
-        found.append(f"Frame rate limited by {words.bound_by(report, name)}.")
+        found.append(f"Frame rate limited by {breakdown.bound_by(report, name)}.")
     else:
         found.append("The network alone was measured: capture, boxes, track and record come on top.")
     if not mode["missed"]["count"]:
