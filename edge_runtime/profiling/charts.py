@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.profiling.breakdown import OTHER
 from edge_runtime.profiling.plots import HEIGHT, WIDTH, Axis, Mark, axis, band, box, curve, esc, plot
-from edge_runtime.profiling.words import OTHER, ms, percent, some
+from edge_runtime.profiling.words import is_fan, ms, percent, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,7 +202,7 @@ def _throttled(samples: Sequence[dict[str, Any]]) -> list[tuple[float, float, st
     found: list[tuple[float, float, str]] = []
     for before, sample in zip(samples, samples[1:]):  # Python 3.8
         events = (sample["oc_events"] or 0) - (before["oc_events"] or 0)
-        names = sorted(name for name, state in sample["cooling"].items() if state)
+        names = sorted(name for name, state in sample["cooling"].items() if state and not is_fan(name))
         said = ", ".join(names + ([some(events, "over-current event")] if events > 0 else []))
         if not said:
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.profiling import charts, pagetables, words
+from edge_runtime.profiling import breakdown, charts, pagetables, words
 from edge_runtime.profiling.plots import esc
 from edge_runtime.profiling.verdict import verdict
 
@@ -80,7 +80,7 @@ def _top(report: dict[str, Any]) -> str:
 def _mode(report: dict[str, Any], name: str, title: str) -> str:
     mode, deadline_ms = report[name], report["settings"]["deadline_ms"]
     said = words.counts(mode) if name == "pipeline" else words.missed(mode, deadline_ms)
-    parts = words.parts_of_total(mode)
+    parts = breakdown.parts_of_total(mode)
     bar = ""
     if len(parts) > 1:
         pieces = [(part.name, part.mean_ms, part.share, "") for part in parts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_runtime.profiling import words
+from edge_runtime.profiling import breakdown, words
 from edge_runtime.profiling.plots import esc
 
 _FIGURES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max", "jitter", "cpu")
@@ -15,7 +15,7 @@ def percentiles(mode: dict[str, Any]) -> str:
     """A row per stage; the judged one stands out."""
     head = "".join(f"<th>{figure.replace('_', '.')}</th>" for figure in _FIGURES)
     rows = []
-    for name, stage, depth in words.stages_in_order(mode):
+    for name, stage, depth in breakdown.stages_in_order(mode):
         cells = "".join(f"<td>{words.cell(stage[figure + '_ms'])}</td>" for figure in _FIGURES)
         thread = f"<small>{esc(stage['thread'], 40)}</small>" if stage.get("thread") else ""
         judged = ' class="judged"' if name == mode["total"] else ""

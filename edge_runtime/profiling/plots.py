@@ -73,7 +73,11 @@ def ticks(along: Axis) -> list[float]:
 
 
 def curve(points: Sequence[tuple[float, float]], x: Axis, y: Axis, style: str) -> str:
-    """A line through the points."""
+    """A line through the points; a short dash where there is one only."""
+    if len(points) == 1:
+        at, value = points[0]
+        step = (x.high - x.low) / 50
+        points = [(at - step, value), (at + step, value)]
     path = " ".join(f"{x.x(at)},{y.y(value)}" for at, value in points)
     return f'<polyline class="{style}" points="{path}"/>'
 

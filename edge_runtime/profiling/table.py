@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from edge_runtime.profiling import words
+from edge_runtime.profiling import breakdown, words
 from edge_runtime.profiling.words import cell, ms, percent, plain
 
 WIDTH = 100
@@ -45,11 +45,11 @@ def _mode(report: dict[str, Any], name: str, title: str, deadline_ms: float) -> 
     lines.append("  " + words.missed(mode, deadline_ms))
     head = "".join(f"{figure.replace('_', '.'):>8}" for figure in FIGURES)
     lines.append(f"  {'ms':<{NAME_WIDTH - 2}}{'n':>8}{head}")
-    lines += [_stage(*each) for each in words.stages_in_order(mode)]
-    part = words.largest_part(mode)
+    lines += [_stage(*each) for each in breakdown.stages_in_order(mode)]
+    part = breakdown.largest_part(mode)
     if len(mode["stages"]) > 1:
         lines.append(f"  most of {plain(mode['total'], 30)}: {plain(part.name, 30)}, {percent(part.share)}")
-    lines += _wrapped(f"  frame rate limited by {words.bound_by(report, name)}", "    ")
+    lines += _wrapped(f"  frame rate limited by {breakdown.bound_by(report, name)}", "    ")
     if name == "pipeline":
         lines += _wrapped("  " + words.counts(mode), "    ")
     if any(stage["sampled"] < stage["n"] for stage in mode["stages"].values()):

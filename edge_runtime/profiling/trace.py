@@ -12,7 +12,7 @@ import heapq
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edge_runtime.profiling.words import plain
+from edge_runtime.profiling.words import is_fan, plain
 from edge_runtime.wholefile import whole_file
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def board_counters(samples: Iterable[Mapping[str, Any]], begin_ns: int) -> Itera
             ("clock MHz", clocks),
             ("GPU load %", {ALONE: None if load is None else 100 * load}),
             ("resident memory MB", {ALONE: None if resident is None else resident / 1e6}),
-            ("cooling devices at work", {ALONE: len(sample["cooling"])}),
+            ("throttling devices at work", {ALONE: sum(not is_fan(name) for name in sample["cooling"])}),
         ):
             known = {plain(key, 60): value for key, value in values.items() if value is not None}
             if known:

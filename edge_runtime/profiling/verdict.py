@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from edge_runtime.profiling import words
+from edge_runtime.profiling import breakdown, words
 from edge_runtime.profiling.words import ms, percent, plain
 
 LATE = 0.01  # share of missed deadlines from which the p99 is too late
@@ -37,7 +37,7 @@ def verdict(report: dict[str, Any]) -> Verdict:
     mode, deadline_ms = report[name], report["settings"]["deadline_ms"]
     if mode is None:
         return Verdict("bad", "Nothing measured.", "No frame was measured in any mode.", (), ())
-    state, word = _state(mode["missed"]["share"])
+    state, word = _state(mode["missed"]["share"], mode["frames"])
     sentence = words.missed(mode, deadline_ms)
     return Verdict(
         state,
@@ -48,16 +48,21 @@ def verdict(report: dict[str, Any]) -> Verdict:
     )
 
 
-def _state(missed: float) -> tuple[str, str]:
+def _state(missed: float, frames: int) -> tuple[str, str]:
     if missed == 0:
-        return "good", "In time."
+        return ("good", "In time.") if _most_missed(frames) <= LATE else ("warn", "In time so far.")
     return ("warn", "Mostly in time.") if missed <= LATE else ("bad", "Too late.")
+
+
+def _most_missed(frames: int) -> float:
+    """Share of missed deadlines that so many frames without one cannot rule out: the rule of three, 95 %."""
+    return min(1.0, 3 / frames)
 
 
 def _tiles(report: dict[str, Any], name: str, state: str) -> list[Tile]:
     mode = report[name]
     stage, what = mode["stages"][mode["total"]], plain(mode["total"], 20)
-    part = words.largest_part(mode)
+    part = breakdown.largest_part(mode)
     tail = "p99" if stage["p99_ms"] is not None else "max"
     tiles = [
         Tile(f"{what}, p50", ms(stage["p50_ms"]), "ms"),
@@ -99,22 +104,22 @@ def _tiles(report: dict[str, Any], name: str, state: str) -> list[Tile]:
 
 
 def _busiest(report: dict[str, Any], name: str) -> str:
-    busiest = words.busiest_thread(report[name])
+    busiest = breakdown.busiest_thread(report[name])
     if name == "engine" or busiest is None:
         return ""
-    return f"busiest thread: {plain(busiest[0], 30)}, {percent(busiest[1])}"
+    return f"{plain(busiest[0], 30)} thread busy {percent(busiest[1])}"
 
 
 def _remarks(report: dict[str, Any], name: str) -> list[str]:
     mode, found = report[name], []
     if name == "pipeline":
-        found.append(f"Frame rate limited by {words.bound_by(report, name)}.")
+        found.append(f"Frame rate limited by {breakdown.bound_by(report, name)}.")
     else:
         found.append("The network alone was measured: capture, boxes, track and record come on top.")
     if not mode["missed"]["count"]:
-        most = percent(min(1.0, 3 / mode["frames"]))  # the rule of three
+        frames, most = words.some(mode["frames"], "frame"), percent(_most_missed(mode["frames"]))
         found.append(
-            f"None missed in {mode['frames']} frames: a share of up to {most} cannot be ruled out "
+            f"None missed in {frames}: a share of up to {most} cannot be ruled out "
             "(95 %, frames taken as independent)."
         )
     if mode["frames"] < MANY:

@@ -100,6 +100,22 @@ def test_the_verdict_follows_the_missed_deadlines(count, state, word):
     assert f'class="verdict {state}"' in as_html(report)
 
 
+@pytest.mark.parametrize(("frames", "word"), [(299, "In time so far."), (300, "In time.")])
+def test_few_frames_in_time_are_no_promise(frames, word):
+    report = profile()
+    report["pipeline"].update(frames=frames, missed={"count": 0, "share": 0.0})
+    assert verdict(report).word == word
+
+
+def test_a_fan_that_turns_is_no_throttling():
+    report = profile(frames=300)
+    for sample in report["board"]["samples"]:
+        sample["cooling"] = {"pwm-fan": 3}
+    assert 'class="hot"' not in as_html(report)
+    report["board"]["samples"][5]["cooling"] = {"pwm-fan": 3, "gpu-throttle-alert": 1}
+    assert 'class="hot"' in as_html(report)
+
+
 def test_the_verdict_gives_the_numbers_a_flight_is_planned_with():
     tiles = {tile.label: (tile.value, tile.unit) for tile in verdict(profile()).tiles}
     assert tiles == {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_runtime.profiling import words
+from edge_runtime.profiling import breakdown, words
 from edge_runtime.profiling.table import as_text
 from tests.edge_runtime.profiling.samples import profile
 from tests.edge_runtime.profiling.shapes import NASTY, SHAPES, shaped
@@ -97,19 +97,19 @@ def test_times_keep_three_digits(value, said):
 
 def test_the_parts_of_the_age_add_up_and_leave_out_what_came_before_it():
     report = profile()
-    parts = words.parts_of_total(report["pipeline"])
+    parts = breakdown.parts_of_total(report["pipeline"])
     assert [part.name for part in parts] == ["wait", "pre", "infer", "boxes", "track", "record"]
     assert sum(part.share for part in parts) == pytest.approx(1)
     assert sum(part.mean_ms for part in parts) == pytest.approx(
         report["pipeline"]["stages"]["age"]["mean_ms"]
     )
-    assert words.largest_part(report["pipeline"]).name == "infer"
+    assert breakdown.largest_part(report["pipeline"]).name == "infer"
 
 
 def test_time_that_no_stage_explains_is_called_other():
     report = profile()
     del report["pipeline"]["stages"]["pre"]
-    last = words.parts_of_total(report["pipeline"])[-1]
+    last = breakdown.parts_of_total(report["pipeline"])[-1]
     assert last.name == "other"
     assert last.mean_ms == pytest.approx(1.1, abs=0.1)
 
@@ -118,7 +118,9 @@ def test_a_live_source_may_be_what_limits_the_rate():
     report = profile()
     report["source"]["live"] = True
     report["pipeline"]["seconds"] *= 2
-    assert words.bound_by(report, "pipeline").startswith("the source: the busiest thread, inference, works 4")
+    assert breakdown.bound_by(report, "pipeline").startswith(
+        "the source: the busiest thread, inference, works 4"
+    )
 
 
 def test_long_names_are_cut_in_the_middle():
