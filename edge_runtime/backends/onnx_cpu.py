@@ -32,7 +32,7 @@ class OnnxCpu:
         self, path: Path, threads: int | None = None, *, data: bytes | None = None, optimize: bool = True
     ) -> None:
         self.path = path
-        self._session = _open_session(path, data, threads or default_threads(), optimize)
+        self._session = open_session(path, data, threads or default_threads(), optimize)
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.contract = ModelContract.from_json(text, str(path))
         _check_ports(self._session, self.contract, path)
@@ -83,7 +83,8 @@ def default_threads() -> int:
     return max(1, min(len(cores), MAX_DEFAULT_THREADS))
 
 
-def _open_session(path: Path, data: bytes | None, threads: int, optimize: bool) -> Any:
+def open_session(path: Path, data: bytes | None, threads: int, optimize: bool) -> Any:
+    """An `onnxruntime.InferenceSession` of the file, or of `data`; ModelError when there is none to be had."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
