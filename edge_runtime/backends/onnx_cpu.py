@@ -84,7 +84,7 @@ def default_threads() -> int:
 
 
 def open_session(path: Path, data: bytes | None, threads: int, optimize: bool) -> Any:
-    """An `onnxruntime.InferenceSession` of the file, or of `data`; ModelError when there is none to be had."""
+    """An `onnxruntime.InferenceSession` of the file, or of `data`; ModelError where it is no model."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -2,12 +2,12 @@
 
 what a user typed ──find_board──▶ Board
 
-Peaks are dense and of the GPU alone; NVIDIA's headline TOPS are sparse and of some boards count the DLAs, too.
-FP16 of Orin = tensor cores x 256 multiply-adds x 2 x clock, INT8 twice that; it reproduces NVIDIA's sparse figures
-of the GPU (Orin Nano Super 67, AGX Orin 64 GB 170 TOPS). FP32 is that of the CUDA cores, cores x 2 x clock: fp32
-engines are built with TF32 off. Sources: the table of NVIDIA boards in Ultralytics' Jetson guide, the Orin Nano
-data sheet, NVIDIA's forum (356355) and the T5000 entry of Hugging Face's hardware list for Thor; a number that
-none of them gives is in `unconfirmed`.
+Peaks are dense and of the GPU alone; NVIDIA's headline TOPS are sparse and of some boards count the DLAs,
+too. FP16 of Orin = tensor cores x 256 multiply-adds x 2 x clock, INT8 twice that; it reproduces NVIDIA's
+sparse figures of the GPU (Orin Nano Super 67, AGX Orin 64 GB 170 TOPS). FP32 is that of the CUDA cores, cores
+x 2 x clock: fp32 engines are built with TF32 off. Sources: the table of NVIDIA boards in Ultralytics' Jetson
+guide, the Orin Nano data sheet, NVIDIA's forum (356355) and the T5000 entry of Hugging Face's hardware list
+for Thor; a number that none of them gives is in `unconfirmed`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Board:
         dla: deep-learning accelerators, 0 to 2.
         modes: power modes by name.
         encoder: whether it has a hardware video encoder.
-        measured: published latencies on this very board and clock exist and were checked.
+        measured: precisions of which published latencies of this very board, at this clock, were checked.
         unconfirmed: names of the fields above that are derived or from memory.
     """
 
@@ -53,7 +53,7 @@ class Board:
     modes: str
     software: str
     encoder: bool = True
-    measured: bool = False
+    measured: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
 
     @property
@@ -81,19 +81,19 @@ BOARDS = (
     Board("Orin Nano 8GB", "Orin", 1024, 625, 8, 68, 10.2, 20.5, 0, _NANO_MODES, _ORIN_SOFTWARE,
           encoder=False, unconfirmed=("modes",)),
     Board("Orin Nano 8GB Super", "Orin", 1024, 1020, 8, 102, 16.7, 33.4, 0, "15W, 25W, MAXN_SUPER",
-          _SUPER_SOFTWARE, encoder=False, measured=True),
+          _SUPER_SOFTWARE, encoder=False, measured=("fp32", "fp16", "int8")),
     Board("Orin NX 8GB", "Orin", 1024, 765, 8, 102.4, 12.5, 25.1, 1, "10W, 15W, 20W", _ORIN_SOFTWARE),
     Board("Orin NX 8GB Super", "Orin", 1024, 1173, 8, 102.4, 19.2, 38.4, 1, _NX_MODES.format("20W"),
           _SUPER_SOFTWARE),
     Board("Orin NX 16GB", "Orin", 1024, 918, 16, 102.4, 15.0, 30.1, 2, "10W, 15W, 25W", _ORIN_SOFTWARE,
-          measured=True),
+          measured=("fp16", "int8")),
     Board("Orin NX 16GB Super", "Orin", 1024, 1173, 16, 102.4, 19.2, 38.4, 2, _NX_MODES.format("25W"),
           _SUPER_SOFTWARE),
     Board("AGX Orin 32GB", "Orin", 1792, 930, 32, 204.8, 26.7, 53.3, 2, "15W to 40W", _AGX_SOFTWARE,
           unconfirmed=("gpu_mhz", "modes")),
     Board("AGX Orin 64GB", "Orin", 2048, 1300, 64, 204.8, 42.6, 85.2, 2, "15W to 60W", _AGX_SOFTWARE,
-          measured=True),
-    Board("Xavier NX", "Xavier", 384, 1100, 8, 59.7, 6.8, 13.5, 2, "10W, 15W, 20W",
+          measured=("fp16", "int8")),
+    Board("Xavier NX 8GB", "Xavier", 384, 1100, 8, 59.7, 6.8, 13.5, 2, "10W, 15W, 20W",
           "JetPack 5.1, TensorRT 8.5", unconfirmed=("fp16_tflops", "int8_tops")),
     Board("Xavier NX 16GB", "Xavier", 384, 1100, 16, 59.7, 6.8, 13.5, 2, "10W, 15W, 20W",
           "JetPack 5.1, TensorRT 8.5", unconfirmed=("fp16_tflops", "int8_tops")),
@@ -110,7 +110,7 @@ _SHORT = {
     "orin nx super": "Orin NX 16GB Super",
     "agx orin": "AGX Orin 64GB",
     "orin agx": "AGX Orin 64GB",
-    "xavier nx 8gb": "Xavier NX",
+    "xavier nx": "Xavier NX 8GB",
     "thor": "Thor T5000",
     "agx thor": "Thor T5000",
     "t5000": "Thor T5000",

@@ -2,11 +2,11 @@
 
 bytes ──protobuf──▶ nodes, constants      bytes + "every tensor is an output" ──onnxruntime──▶ shapes
 
-onnxruntime infers the shapes itself when it opens a graph; asking for all tensors as outputs makes it tell. That
-is exact for every operator it knows, runs nothing, and keeps the names of the file, which a profile of a run
-does not: it has no edges, and for half precision it shows the casts that a CPU needs instead of the file's types.
-Two serialized protobuf messages, one after the other, are one message with the lists of both: so the outputs
-are added without decoding the file.
+onnxruntime infers the shapes itself when it opens a graph; asking for all tensors as outputs makes it tell.
+That is exact for every operator it knows, runs nothing, and keeps the names of the file, which a profile of a
+run does not: it has no edges, and for half precision it shows the casts that a CPU needs instead of the
+file's types. Two serialized protobuf messages, one after the other, are one message with the lists of both:
+so the outputs are added without decoding the file.
 """
 
 from __future__ import annotations

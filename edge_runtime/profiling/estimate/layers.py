@@ -2,8 +2,8 @@
 
 Graph ──fuse──▶ groups of nodes, a kernel each ──count──▶ Layer(FLOPs, weights, values read and written)
 
-Fused are element-wise operations (activations, additions) into the layer that makes their newest input. Views cost
-nothing: reshapes, slices, casts, Q/DQ pairs, and concatenations, whose parts TensorRT writes in place.
+Fused are element-wise operations (activations, additions) into the layer that makes their newest input. Views
+cost nothing: reshapes, slices, casts, Q/DQ pairs, and concatenations, whose parts TensorRT writes in place.
 Sources: TensorRT developer guide, "Types of Fusions"; what its layer names show for convolutional networks.
 """
 
@@ -16,13 +16,40 @@ if TYPE_CHECKING:
     from edge_runtime.profiling.estimate.graph import Graph, Node
 
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-VIEWS = frozenset(
-    "Cast Concat Constant DequantizeLinear Dropout Flatten Identity QuantizeLinear Reshape Slice Split "
-    "Squeeze Unsqueeze".split()
+VIEWS = (
+    *("Cast", "Concat", "Constant", "DequantizeLinear", "Dropout", "Flatten", "Identity", "QuantizeLinear"),
+    *("Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"),
 )
-ELEMENTWISE = frozenset(
-    "Abs Add BatchNormalization Clip Div Elu Erf Exp Gelu HardSigmoid HardSwish LeakyRelu Log Max Min Mul "
-    "Neg Pow PRelu Relu Sigmoid Softplus Sqrt Sub Tanh Where".split()
+ELEMENTWISE = (
+    *(
+        "Abs",
+        "Add",
+        "Clip",
+        "Div",
+        "Erf",
+        "Exp",
+        "Log",
+        "Max",
+        "Min",
+        "Mul",
+        "Neg",
+        "Pow",
+        "Sqrt",
+        "Sub",
+        "Where",
+    ),
+    *(
+        "BatchNormalization",
+        "Elu",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "LeakyRelu",
+        "PRelu",
+        "Relu",
+        "Sigmoid",
+    ),
+    *("Softplus", "Tanh"),
 )
 
 

@@ -1,14 +1,15 @@
-"""The time of a network on a board: the roofline of each layer plus what a launch costs, and how far to trust it.
+"""The time of a network on a board: a roofline per layer, what a launch costs, how far to trust the sum.
 
 Network + Board + precision ──predict──▶ Prediction(low..high ms, shares, a LayerTime per layer)
 
     time of a layer = max(FLOPs / (COMPUTE x peak), bytes / (BANDWIDTH x bandwidth)) + LAUNCH_CYCLES / clock
 
-The six constants are fitted to 33 published latencies of three Orin boards (YOLO11 n to x in FP16 and INT8, YOLOv8n in
-FP32, FP16, INT8; `python -m tests.bench.bench_estimate` shows data, fit, and what it says of a board left out).
-They mean: a convolution reaches half of the tensor cores' peak, half of the memory's bandwidth, and 23,000 clocks
-pass from one kernel to the next where neither is the limit (launch, ramp-up, the tail of the last blocks). That cost
-per layer is why small networks reach so little of a board: 6 to 9 % of FP16 peak at 6.5 GFLOP, 33 to 36 % at 195.
+The six constants are fitted to 33 published latencies of three Orin boards (YOLO11 n to x in FP16 and INT8,
+YOLOv8n in FP32, FP16, INT8; `python -m tests.bench.bench_estimate` shows data, fit, and what it says of a
+board left out). They mean: a convolution reaches half of the tensor cores' peak, half of the memory's
+bandwidth, and 23,000 clocks pass from one kernel to the next where neither is the limit (launch, ramp-up, the
+tail of the last blocks). That cost per layer is why small networks reach so little of a board: 6 to 9 % of
+FP16 peak at 6.5 GFLOP, 33 to 36 % at 195.
 """
 
 from __future__ import annotations
@@ -86,14 +87,14 @@ class Prediction:
 
     Attributes:
         factor: `expected_ms` divided and multiplied by this is the range.
-        checked: what the range rests on, in words.
+        basis: what the range was checked on: "this board", "other Orin" or "nothing".
     """
 
     board: Board
     precision: str
     layers: tuple[LayerTime, ...]
     factor: float
-    checked: str
+    basis: str
 
     @property
     def expected_ms(self) -> float:
@@ -139,8 +140,8 @@ def predict(
     times = [
         _time(layer, board, _precision_of(layer, network, precision), efficiency) for layer in network.layers
     ]
-    factor, checked = _trust(board, precision)
-    return Prediction(board, precision, tuple(times), factor, checked)
+    factor, basis = _trust(board, precision)
+    return Prediction(board, precision, tuple(times), factor, basis)
 
 
 def bytes_per_value(precision: str, efficiency: Efficiency = FITTED) -> float:
@@ -170,9 +171,7 @@ def _time(layer: Layer, board: Board, precision: str, efficiency: Efficiency) ->
 
 def _trust(board: Board, precision: str) -> tuple[float, str]:
     if board.chip != "Orin":
-        return OTHER_CHIP, f"not checked against any measurement: none of {board.chip} is published"
-    if not board.measured:
-        return SAME_CHIP, "not checked on this board, only on other Orin boards"
-    if precision == "fp32":
-        return SAME_CHIP, "fp32 is checked against one published latency of Orin Nano Super"
-    return CHECKED, "checked against published latencies of this board"
+        return OTHER_CHIP, "nothing"
+    if precision not in board.measured:
+        return SAME_CHIP, "other Orin"
+    return (SAME_CHIP if precision == "fp32" else CHECKED), "this board"

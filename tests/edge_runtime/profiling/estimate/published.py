@@ -1,9 +1,9 @@
 """Published latencies of Orin boards, and the work of the networks they were measured with.
 
-`published_layers.csv` holds nothing but counts: per network and kind of layer its FLOPs, weights, values read and
-written, and how many there are, as `layers.py` counts them in the ONNX files that ultralytics 8.3.51 exports
-(640 x 640, batch 1, random weights, shapes folded by onnxsim). `python -m tests.bench.bench_estimate FILE.onnx` prints
-these rows of any file.
+`published_layers.csv` holds nothing but counts: per network and kind of layer its FLOPs, weights, values read
+and written, and how many there are, as `layers.py` counts them in the ONNX files that ultralytics 8.3.51
+exports (640 x 640, batch 1, random weights, shapes folded by onnxsim). `python -m tests.bench.bench_estimate
+FILE.onnx` prints these rows of any file.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def cases() -> tuple[Case, ...]:
     return (*found, *(Case(nano, "yolov8n", precision, ms) for precision, ms in _YOLOV8N.items()))
 
 
-@lru_cache(maxsize=None)
+@lru_cache
 def network(name: str) -> Network:
     """The layers of one network, equal ones beside each other; memory between layers is not recorded."""
     layers = []
