@@ -9,29 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from edge_runtime.contract import METADATA_KEY, ModelContract
 from edge_runtime.errors import ModelError
+from edge_runtime.protobuf import bytes_field, fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edge_runtime.protobuf import Field
+
 SEAL_KEY = "dips_edge_sha256"  # metadata entry: sha256 of all bytes of the file before this entry
 _METADATA_PROPS = 14  # ModelProto.metadata_props: StringStringEntryProto {1: key, 2: value}
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types; 3 and 4, groups, are not used by ONNX
-
-
-@dataclass(frozen=True)
-class _Record:
-    """One field of a message: its number, where it begins with its tag, and where its payload lies."""
-
-    number: int
-    start: int
-    payload: int
-    end: int
 
 
 def read_contract(path: Path) -> ModelContract:
@@ -65,8 +56,8 @@ def seal(data: bytes) -> bytes:
     for record, key, _ in reversed(list(_properties(stream, len(data)))):
         if key == SEAL_KEY:
             data = data[: record.start] + data[record.end :]
-    entry = _bytes_field(1, SEAL_KEY.encode()) + _bytes_field(2, hashlib.sha256(data).hexdigest().encode())
-    return data + _bytes_field(_METADATA_PROPS, entry)
+    entry = bytes_field(1, SEAL_KEY.encode()) + bytes_field(2, hashlib.sha256(data).hexdigest().encode())
+    return data + bytes_field(_METADATA_PROPS, entry)
 
 
 def check_seal(path: Path) -> None:
@@ -95,61 +86,14 @@ def check_seal(path: Path) -> None:
         )
 
 
-def _properties(stream: BinaryIO, size: int) -> Iterator[tuple[_Record, str, str]]:
-    for record in _records(stream, 0, size):
+def _properties(stream: BinaryIO, size: int) -> Iterator[tuple[Field, str, str]]:
+    for record in fields(stream, 0, size):
         if record.number == _METADATA_PROPS:
             texts = {1: "", 2: ""}
-            for part in _records(stream, record.payload, record.end):
+            for part in fields(stream, record.payload, record.end):
                 stream.seek(part.payload)
                 texts[part.number] = stream.read(part.end - part.payload).decode("utf-8")
             yield record, texts[1], texts[2]
-
-
-def _records(stream: BinaryIO, start: int, end: int) -> Iterator[_Record]:
-    """Walk the fields of the message in [start, end); ValueError where it is no protobuf."""
-    while start < end:
-        stream.seek(start)
-        tag = _varint(stream)
-        number, wire_type = tag >> 3, tag & 7
-        if wire_type == _BYTES:
-            length = _varint(stream)
-            payload = stream.tell()
-        elif wire_type == _VARINT:
-            payload, length = stream.tell(), 0
-            _varint(stream)
-            length = stream.tell() - payload
-        elif wire_type in (_FIXED32, _FIXED64):
-            payload, length = stream.tell(), 4 if wire_type == _FIXED32 else 8
-        else:
-            raise ValueError(f"wire type {wire_type} at byte {start}")
-        if number == 0 or payload + length > end:
-            raise ValueError(f"field {number} at byte {start} needs {length} bytes of {end - payload}")
-        yield _Record(number, start, payload, payload + length)
-        start = payload + length
-
-
-def _varint(stream: BinaryIO) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = stream.read(1)
-        if not byte:
-            raise ValueError("the file ends inside a number")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise ValueError("a number of more than ten bytes")
-
-
-def _bytes_field(number: int, payload: bytes) -> bytes:
-    return _encode_varint(number << 3 | _BYTES) + _encode_varint(len(payload)) + payload
-
-
-def _encode_varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
 
 
 def _damaged(path: Path, error: ValueError) -> ModelError:

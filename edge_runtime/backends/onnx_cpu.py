@@ -36,7 +36,7 @@ class OnnxCpu:
     ) -> None:
         self.path = path
         self.threads: int | None = threads or default_threads()
-        self._open = functools.partial(_open_session, path, data, self.threads, optimize)
+        self._open = functools.partial(open_session, path, data, self.threads, optimize)
         self._session = self._open()
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.contract = ModelContract.from_json(text, str(path))
@@ -102,10 +102,13 @@ def default_threads() -> int:
     return max(1, min(len(cores), MAX_DEFAULT_THREADS))
 
 
-def _open_session(
+def open_session(
     path: Path, data: bytes | None, threads: int, optimize: bool, profile: str | None = None
 ) -> Any:
-    """`profile`: how the name of the file with the times of all layers begins."""
+    """An `onnxruntime.InferenceSession` of the file, or of `data`; ModelError where it is no model.
+
+    `profile`: how the name of the file begins to which it shall write the times of all layers.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

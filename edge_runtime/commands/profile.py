@@ -72,6 +72,12 @@ FAIL_OVER = 0.05  # what --compare calls slower when it is not asked to fail
     metavar="PERCENT",
     help="With --compare: exit code 1 when B is slower by more than this and by more than chance.",
 )
+@click.option(
+    "--estimate",
+    metavar="BOARD",
+    help="Measure nothing: estimate the time of the network on a board, such as orin-nano-8gb.",
+)
+@click.option("--all-boards", is_flag=True, help="The same for every board and precision, as a table.")
 @cliutil.json_option
 def profile(**options: Any) -> None:
     """Measure latency from capture to record: per stage and layer, with percentiles and missed deadlines.
@@ -83,11 +89,40 @@ def profile(**options: Any) -> None:
     dips-edge profile --model tower.onnx --source /dev/video0 --html profile.html
     dips-edge profile --model tower.onnx --soak 20m --fps 30 --save hot.json
     dips-edge profile --compare cold.json hot.json --fail-over 5
+    dips-edge profile --model tower.onnx --estimate orin-nano-8gb-super --fps 30
     """
+    others = [name for name in ("compare", "estimate", "all_boards") if options[name]]
+    if len(others) > 1:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise UsageError(f"{flags}: each is a question of its own; give one of them")
     if options["compare"]:
         _compare(options)
+    elif others:
+        _estimate(options)
     else:
         _measure(options)
+
+
+def _model(options: dict[str, Any]) -> str:
+    model: str | None = options["model"]
+    if model is None:
+        raise UsageError("--model is missing: a .onnx made by `dips-edge export RUN`, or demo")
+    return model
+
+
+def _estimate(options: dict[str, Any]) -> None:
+    from edge_runtime.modelfile import find_model
+    from edge_runtime.profiling.estimate import estimate as guess
+    from edge_runtime.profiling.estimate import render
+
+    model = guess.read_model(find_model(_model(options)))
+    if options["all_boards"]:
+        rows = guess.all_boards(model, options["fps"])
+        answer, text = render.choice_dict(rows), render.choice_text(rows)
+    else:
+        found = guess.estimate(model, options["estimate"], options["precision"], options["fps"])
+        answer, text = render.as_dict(found), render.as_text(found)
+    click.echo(json.dumps(answer, allow_nan=False) if options["as_json"] else text)
 
 
 def _measure(options: dict[str, Any]) -> None:
@@ -95,17 +130,17 @@ def _measure(options: dict[str, Any]) -> None:
     from edge_runtime.profiling.settings import ProfileSettings
     from edge_runtime.stopping import StopSignals
 
-    if options["model"] is None:
-        raise UsageError("--model is missing: a .onnx made by `dips-edge export RUN`, or demo")
+    model = _model(options)
     if options["duration"] is not None and options["soak"] is not None:
         raise UsageError("--duration and --soak: both say how long; give one of them")
     files = {name: options[name] for name in ("save", "html", "trace") if options[name] is not None}
     _check_files(files, force=options["force"])
     settings = ProfileSettings(
+        model=model,
         **{
             name: options[name]
             for name in (
-                "model", "source", "size", "fps", "flat_out", "mode", "warmup", "count", "deadline_ms",
+                "source", "size", "fps", "flat_out", "mode", "warmup", "count", "deadline_ms",
                 "device", "precision", "engine_dir", "dla", "threads",
             )
         },
