@@ -29,7 +29,8 @@ FAIL_OVER = 0.05  # what --compare calls slower when it is not asked to fail
 @click.option(
     "--fps",
     type=click.FloatRange(0.1, 1000),
-    help="Play made frames or a file like a camera at this rate.  [default: the file's, or 30]",
+    help="Play made frames or a file like a camera at this rate; of --estimate: what is wished for.  "
+    "[default: the file's, or 30]",
 )
 @click.option("--flat-out", is_flag=True, help="As fast as it goes instead: throughput, not age.")
 @click.option(

@@ -120,8 +120,8 @@ def test_the_command_writes_every_file_it_is_asked_for(model_path, tmp_path, cap
     made = ("--size", "160x120", "--fps", "300", "--count", "30", "--warmup", "2")
     assert dips_edge("profile", "-m", model_path, *made, *flags) == 0
     shown = capfd.readouterr().out
-    assert "whole pipeline: 30 frame(s)" in shown
-    assert "engine alone: 30 frame(s)" in shown
+    assert "whole pipeline: 30 frames" in shown
+    assert "engine alone: 30 frames" in shown
     jsonschema.validate(json.loads((tmp_path / "a.json").read_text()), SCHEMA)
     assert "<html" in (tmp_path / "a.html").read_text()
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
@@ -150,6 +150,11 @@ def test_json_goes_to_stdout_and_nothing_else(model_path, capfd):
         pytest.param(["-m", "demo", "-s", "/dev/video99"], 1, "no such camera", id="no such camera"),
         pytest.param(["-m", "demo", "--html", "/no/dir/a.html"], 1, "folder is missing", id="no folder"),
         pytest.param(["--compare", "/no/a.json", "/no/b.json"], 1, "cannot be read", id="no report"),
+        pytest.param(
+            ["-m", "demo", "--estimate", "orin-nanoo"], 1, "did you mean orin-nano-8gb", id="no board"
+        ),
+        pytest.param(["--estimate", "thor"], 2, "--model is missing", id="an estimate of nothing"),
+        pytest.param(["-m", "demo", "--estimate", "thor", "--all-boards"], 2, "give one of them", id="two"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(flags, code, said, capfd):
@@ -157,6 +162,17 @@ def test_what_cannot_be_measured_is_one_line(flags, code, said, capfd):
     error = capfd.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind"), [(["--estimate", "orin-nx-16gb"], "estimate"), (["--all-boards"], "estimate-choice")]
+)
+def test_an_estimate_is_an_answer_for_people_and_for_machines(flags, kind, capfd):
+    assert dips_edge("profile", "-m", "demo", *flags) == 0
+    assert capfd.readouterr().out.startswith("ESTIMATE, nothing was measured")
+    assert dips_edge("profile", "-m", "demo", *flags, "--json") == 0
+    answer = json.loads(capfd.readouterr().out)
+    assert (answer["v"], answer["type"]) == (1, kind)
 
 
 def test_ctrl_c_keeps_what_was_measured_and_marks_it(model_path, tmp_path):
