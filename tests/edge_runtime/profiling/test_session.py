@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -51,9 +52,15 @@ def test_all_modes_are_measured_and_the_report_fits_its_schema(model_path):
 
 
 def test_stages_add_up_to_the_age_of_the_record(model_path):
-    stages = measure(settings(model_path, mode="pipeline", count=60)).report["pipeline"]["stages"]
-    parts = sum(stages[name]["mean_ms"] for name in ("wait", "pre", "infer", "boxes", "track", "record"))
-    assert parts == pytest.approx(stages["age"]["mean_ms"], rel=0.05, abs=0.1)
+    spans = measure(settings(model_path, mode="pipeline", keep_spans=True)).spans
+    parts = {"wait", "pre", "infer", "boxes", "track", "record"}
+    gaps_ms = []
+    for age in (span for span in spans if span.stage == "age"):
+        of_frame = [span for span in spans if span.frame == age.frame and span.stage in parts]
+        if {span.stage for span in of_frame} == parts:  # the first one's wait belongs to the warm-up
+            gaps_ms.append((age.duration_ns - sum(span.duration_ns for span in of_frame)) / 1e6)
+    assert len(gaps_ms) >= 38
+    assert abs(statistics.median(gaps_ms)) < 0.05
 
 
 def test_a_file_is_played_again_at_its_own_rate_or_flat_out(model_path, clip_path):
