@@ -36,14 +36,15 @@ class Progress:
             sys.stderr.write("\r\x1b[2K" + self._line(now))
             sys.stderr.flush()
             self._spoke = now
-        elif self._plain and now - self._spoke >= PLAIN_EVERY_S:
+        elif self._plain and now - self._spoke >= PLAIN_EVERY_S and self._done < self._total:
             _log.info("%s", self._line(now))
             self._spoke = now
 
     def _line(self, now: float) -> str:
         spent = now - self._started
         left = spent / max(1, self._done) * (self._total - self._done)
-        return f"{self._what} {self._done}/{self._total}  {clock(spent)} < {clock(left)}  {self._values}"
+        counted = f"{self._what} {self._done}/{self._total}  {clock(spent)} < {clock(left)}"
+        return f"{counted}  {self._values}".rstrip()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

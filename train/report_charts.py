@@ -48,7 +48,7 @@ def training_chart(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
     epochs = [row["epoch"] for row in history]
     losses = [k for k in history[0] if k not in _NO_LOSS and not k.startswith("val_")]
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9.2, 3.0), layout="constrained")
+        figure = Figure(figsize=(9.8, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         _lines(left, epochs, {k: [row.get(k) for row in history] for k in losses})
         left.set_title("Training losses, mean over the epoch")
@@ -73,7 +73,7 @@ def threshold_chart(parts: Mapping[str, Mapping[str, Any]], tau: float, decision
         parts: figures of a split by its name, each with "curve" and maybe "decision_curve".
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9.8, 3.0), layout="constrained")
+        figure = Figure(figsize=(9.8, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         for (name, figures), color in zip(parts.items(), COLORS, strict=False):
             curve = figures["curve"]
@@ -92,7 +92,7 @@ def threshold_chart(parts: Mapping[str, Mapping[str, Any]], tau: float, decision
             )
             axes.set_xlim(0, 1)
             axes.set_ylim(0, 103)
-            axes.legend(loc="lower center")
+            _legend(axes)
         return _svg(figure)
 
 
@@ -101,7 +101,12 @@ def _lines(axes: Axes, x: Sequence[float], rows: Mapping[str, Sequence[float | N
         y = [np.nan if v is None else v for v in values]
         axes.plot(x, y, color=color, label=name, linewidth=1.8, marker="o", markersize=3)
     if rows:
-        axes.legend(loc="best")
+        _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Below the axes, where it hides no curve."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1.2, handlelength=1.4)
 
 
 def _svg(figure: Figure) -> str:
