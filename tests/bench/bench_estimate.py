@@ -1,7 +1,7 @@
 """Estimates against published latencies, the fit behind them, and what it says of a board left out of it.
 
-python -m tests.bench.bench_estimate              the table of jetson/README.md, and the constants fitted again
-python -m tests.bench.bench_estimate FILE.onnx    the work of a network, as `published_layers.csv` holds it
+python -m tests.bench.bench_estimate             the table of jetson/README.md, and the constants fitted again
+python -m tests.bench.bench_estimate FILE.onnx   the work of a network, as `published_layers.csv` holds it
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def _notes(model: Model, board: Board, precision: str) -> list[str]:
     if board.peak(precision) is None:
         notes.append(f"no source gives the {precision} peak of this board: no estimate")
     if board.dla:
-        accelerators = "a DLA" if board.dla == 1 else f"{board.dla} DLAs"
+        accelerators = "DLA" if board.dla == 1 else f"{board.dla} DLAs"
         notes.append(f"the board's {accelerators} would run the fp16 file beside the GPU: not estimated")
     if not board.encoder:
         notes.append("no hardware video encoder: `--sink video:` encodes on the CPU")
