@@ -214,7 +214,6 @@ def _macs_in_torch(net: Any) -> int:
     return sum(counted)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_as_many_layers_are_counted_as_tensorrt_builds_kernels(precision):
     """By TensorRT-RTX, which needs no GPU to build; its int8 kernels are not those of a Jetson."""
