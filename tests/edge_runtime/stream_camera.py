@@ -34,7 +34,11 @@ def picture(now_ms: int) -> bytes:
 
 
 class Exposures:
-    """Feeds an `appsrc` with a frame whenever one is due."""
+    """Feeds an `appsrc` with a frame whenever one is due: never sooner than a period after the one before.
+
+    A lost moment is not made up for: a frame that follows too soon would end the wait of the one before
+    in the decoder early, as no camera's does.
+    """
 
     def __init__(self, fps: float) -> None:
         self._period_s = 1 / fps
@@ -43,7 +47,7 @@ class Exposures:
     def feed(self, source, _length=0) -> None:
         """The `need-data` signal: push the next frame, stamped by the pipeline's clock (`do-timestamp`)."""
         time.sleep(max(0.0, self._due_s - time.monotonic()))
-        self._due_s = max(self._due_s + self._period_s, time.monotonic())
+        self._due_s = time.monotonic() + self._period_s
         now_ms = time.monotonic_ns() // 1_000_000 % (1 << BITS)
         source.emit("push-buffer", Gst.Buffer.new_wrapped(picture(now_ms)))
 
