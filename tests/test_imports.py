@@ -138,6 +138,25 @@ def test_jetson_is_no_python_package() -> None:
     assert not list((ROOT / "jetson").rglob("__init__.py"))
 
 
+def test_what_flies_calls_nothing_newer_than_python_3_8() -> None:
+    """Ruff refuses newer syntax; this finds newer functions, as `str.removeprefix`."""
+    pytest.importorskip("vermin", reason="vermin comes with the extra dev")
+    flies = ["edge_runtime", *map(str, sorted(ROOT.glob("export/engine*.py"))), "export/board.py"]
+    command = [
+        sys.executable,
+        "-c",
+        "from vermin import main; main()",
+        "--target=3.8-",
+        "--violations",
+        "--no-tips",
+    ]
+    for asked_first_or_ignored in ("tomllib", "hashlib.new(usedforsecurity)"):
+        command += ["--exclude", asked_first_or_ignored]
+    command += flies
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_imports_go_one_way() -> None:
     pytest.importorskip("importlinter", reason="import-linter comes with the extra dev")
     script = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import edge_runtime
 from edge_runtime.camera.bearing import UNKNOWN_AZIMUTH_VAR
 from tests.edge_runtime.camera import oracle
 
 FRAME = (1280, 720)
 K = [[820.0, 0.0, 650.0], [0.0, 820.0, 355.0], [0.0, 0.0, 1.0]]
-SCHEMA = Path(__file__).parents[3] / "edge_runtime" / "record.schema.json"
+SCHEMA = Path(edge_runtime.__file__).parent / "record.schema.json"
 LENSES = {
     "none": ("none", []),
     "brown 4": ("brown", [-0.32, 0.12, 0.001, -0.0007]),
