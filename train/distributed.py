@@ -33,6 +33,7 @@ class World:
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    device: str = "cpu"  # of the tensors in collective calls
 
     @property
     def main(self) -> bool:
@@ -57,6 +58,26 @@ class World:
         yield
         if self.main:
             self.barrier()
+
+    def agree(self, value: T) -> T:
+        """Rank 0's `value` in every process; what the others pass is not looked at."""
+        if self.size == 1:
+            return value
+        box = [value]
+        with _peers_needed():
+            dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def weight(self, count: int) -> float:
+        """How much a mean over `count` items here weighs in the mean of all processes' items.
+
+        Gradients are averaged over processes as if all had as many items; times this they are as if
+        one process had them all. 1 in a single process, and 0 where nobody has an item.
+        """
+        if self.size == 1:
+            return 1.0
+        mean = float(self.mean(torch.tensor(float(count), device=self.device)))
+        return count / mean if mean else 0.0
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Average gradients over processes."""
@@ -97,7 +118,8 @@ def join_world(device_type: str) -> World:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     dist.init_process_group("gloo" if device is None else "nccl", timeout=PATIENCE, device_id=device)
-    return World(dist.get_rank(), dist.get_world_size(), local, max(1, local_size))
+    where = "cpu" if device is None else str(device)
+    return World(dist.get_rank(), dist.get_world_size(), local, max(1, local_size), where)
 
 
 def leave_world(world: World) -> None:

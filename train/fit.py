@@ -160,21 +160,23 @@ class Fitter:
             "cpa": partial_cross_entropy(map_logits, labels, labelled),
             "head": F.cross_entropy(class_logits.float(), targets),
         }
-        total = weights.cpa * losses["cpa"] + weights.head * losses["head"]
+        mine = self._world.weight(len(items))
+        mine_positive = self._world.weight(int(positive.sum()))
+        total = weights.cpa * losses["cpa"] + mine * weights.head * losses["head"]
         if weights.crf and index % weights.crf_every == 0 and bool(positive.any()):
             with self._timed("crf"):
                 probs = map_logits[positive].softmax(1)
                 losses["crf"] = normalised_crf_loss(rgb[positive], probs, scale=weights.crf_scale)
-            total = total + weights.crf * weights.crf_every * losses["crf"]
+            total = total + mine_positive * weights.crf * weights.crf_every * losses["crf"]
         turn = index % weights.cls_every == weights.cls_every - 1
         if weights.cls and epoch >= weights.cls_from_epoch and turn and bool(positive.any()):
             with self._timed("cls"):
                 mask = inputs.attention if weights.cls_source == "attention" else foreground(map_logits)
                 losses["cls"] = self._cls(rgb[positive], mask[positive], targets[positive])
-            total = total + weights.cls * losses["cls"]
+            total = total + mine_positive * weights.cls * losses["cls"]
         losses["area"] = foreground(map_logits[positive]).mean() if bool(positive.any()) else total * 0
         if epoch >= 1:  # first learn where the object is, then how far it reaches
-            total = total + weights.area * losses["area"]
+            total = total + mine_positive * weights.area * losses["area"]
         return losses | {"total": total}
 
     def _cls(self, rgb: Tensor, mask: Tensor, targets: Tensor) -> Tensor:

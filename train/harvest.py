@@ -1,26 +1,26 @@
 """What is computed once per photo and kept: attention maps, CLS features, proposals. Resumable per photo.
 
-RUN/attention.f16   (n, maps, rows, columns) float16, each map divided by its maximum
-RUN/features.f16    (n, features) float16, CLS features
-RUN/attention.done  (n,) uint8: 0 to do, 1 done, 2 photo unreadable
-RUN/attention.json  shapes, and a digest of the photo list it belongs to
-RUN/proposals.jsonl one line per photo: {"id", "boxes": [[x0, y0, x1, y1, map, level, score], ...]}
+RUN/attention.*       see attention_store.py
+RUN/proposals.jsonl   one line per photo: {"id", "boxes": [[x0, y0, x1, y1, map, level, score], ...]}
+RUN/proposals.*.part  lines of one of many processes, until rank 0 puts them into the file above
+
+Work is cut into pieces that depend on the photos only and dealt to the processes there are, so that a harvest
+may be killed and go on with more or fewer of them, and ends with the same bits.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from edge_runtime.errors import DatasetError, ModelError, TrainingError
+from edge_runtime.errors import DatasetError, TrainingError
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.progress import Progress
+from train.attention_store import DONE, TO_DO, UNREADABLE, AttentionStore, Shard
 from train.checkpoint import write_text
 from train.imageio import read_image_bgr
 from train.loader import PhotoLoader
@@ -28,7 +28,7 @@ from train.proposals import Proposal, find_boxes, select
 from train.tensors import stack_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,121 +39,53 @@ if TYPE_CHECKING:
     from train.distributed import World
     from train.sst import SelfSupervisedTransformer
 
-TO_DO, DONE, UNREADABLE = 0, 1, 2
-BATCH = 8
+    OnSkip = Callable[[int, str], None]  # position of a photo that cannot be read, and why
+
+__all__ = ["DONE", "TO_DO", "UNREADABLE", "AttentionStore", "harvest_attention", "harvest_proposals"]
+PROPOSALS = "proposals.jsonl"
 _log = logging.getLogger(__name__)
 
 
-class AttentionStore:
-    """Memory-mapped attention and features of a list of photos, addressed by position in it."""
-
-    def __init__(
-        self, run_dir: Path, images: Sequence[Image], shape: tuple[int, int, int], features: int
-    ) -> None:
-        """Open what is there, or start anew.
-
-        Raises:
-            ModelError: the store belongs to another list of photos or another transformer.
-            TrainingError: no space on the disk.
-        """
-        n = len(images)
-        about = {
-            "photos": _digest(image.image_id for image in images),
-            "labels": _digest(str(image.label) for image in images),
-            "shape": [n, *shape],
-            "features": features,
-        }
-        self._check_or_write(run_dir / "attention.json", about)
-        parts = (("attention.f16", np.float16, (n, *shape)), ("features.f16", np.float16, (n, features)))
-        paths = [run_dir / name for name, _, _ in parts]
-        if not all(_has_size(path, dtype, part) for path, (_, dtype, part) in zip(paths, parts, strict=True)):
-            (run_dir / "attention.done").unlink(missing_ok=True)
-        self.maps, self.features = (_open(run_dir / name, dtype, part) for name, dtype, part in parts)
-        self.done = _open(run_dir / "attention.done", np.uint8, (n,))
-
-    @staticmethod
-    def _check_or_write(path: Path, about: dict[str, Any]) -> None:
-        if not path.exists():
-            write_text(path, json.dumps(about))
-            return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ModelError(f"{path}: damaged ({error}); delete attention.* to harvest again") from error
-        if not isinstance(found, dict):
-            raise ModelError(f"{path}: damaged (no table); delete attention.* to harvest again")
-        if about | found != about:
-            raise ModelError(
-                f"{path}: harvested for other photos or another transformer; "
-                "the data set changed since this run began. Start a new run with another --out"
-            )
-
-    def put(self, index: int, maps: NDArray[np.float32], features: NDArray[np.float32]) -> None:
-        """Store one photo's result, then mark it done."""
-        self.maps[index] = maps
-        self.features[index] = features
-        self.done[index] = DONE
-
-    def flush(self) -> None:
-        """Hand everything to the disk."""
-        for part in (self.maps, self.features, self.done):
-            part.flush()
-
-
-def _digest(lines: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _has_size(path: Path, dtype: Any, shape: tuple[int, ...]) -> bool:
-    return path.exists() and path.stat().st_size == _bytes(dtype, shape)
-
-
-def _bytes(dtype: Any, shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape)) * int(np.dtype(dtype).itemsize)
-
-
-def _open(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """Map a file, made of zeros if it is not there; its space is reserved, so that a full disk shows here."""
-    if not _has_size(path, dtype, shape):
-        size = _bytes(dtype, shape)
-        try:
-            with path.open("wb") as file:
-                file.truncate(size)
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise TrainingError(
-                f"{path}: no room for its {size / 1e6:.0f} MB ({error.strerror}); make some and --resume"
-            ) from error
-    return np.memmap(path, dtype, "r+", shape=shape)
-
-
 def harvest_attention(
-    sst: SelfSupervisedTransformer, store: AttentionStore, images: Sequence[Image], world: World, workers: int
+    sst: SelfSupervisedTransformer,
+    store: AttentionStore,
+    images: Sequence[Image],
+    world: World,
+    workers: int,
+    on_skip: OnSkip | None = None,
 ) -> None:
-    """Fill the store for the photos of this process that are not done yet.
+    """Fill the store for the photos that are not done yet, each in one of the processes.
 
     A batch that was begun is done again whole: results depend, in the last bits, on who shares a batch.
     """
     side = sst.config.size
-    mine = world.share(range(len(images)))
-    batches = [mine[i : i + BATCH] for i in range(0, len(mine), BATCH)]
-    batches = [batch for batch in batches if any(store.done[i] == TO_DO for i in batch)]
+    if world.main:
+        store.absorb()
+    mine = world.share(world.agree(store.unfinished()))
 
     def load(_epoch: int, index: int) -> tuple[int, NDArray[np.uint8]]:
         return index, resize_frame(read_image_bgr(images[index].path), side, side)
 
-    with PhotoLoader(load, workers) as loader, Progress("attention", len(batches), world.main) as progress:
-        for batch in loader.tolerant(0, batches):
-            if batch:
-                maps, features = sst(stack_images([image for _, image in batch]))
-                for (index, _), m, f in zip(batch, maps.cpu().numpy(), features.cpu().numpy(), strict=True):
-                    store.put(index, m, f)
-            for index in loader.skipped:
-                store.done[index] = UNREADABLE
-            progress.step()
-    store.flush()
+    batches = [batch for shard in mine for batch in shard]
+    with (
+        PhotoLoader(load, workers, on_skip) as loader,
+        Progress("attention", len(batches), world.main) as progress,
+    ):
+        loaded = loader.tolerant(0, batches)
+        for shard in mine:
+            into = store if world.size == 1 else Shard(store, shard)
+            for wanted in shard:
+                if batch := next(loaded):
+                    maps, features = sst(stack_images([image for _, image in batch]))
+                    for (i, _), m, f in zip(batch, maps.cpu().numpy(), features.cpu().numpy(), strict=True):
+                        into.put(i, m, f)
+                for i in loader.skipped.keys() & set(wanted):
+                    into.give_up(i)
+                progress.step()
+            into.flush()
+    world.barrier()
+    if world.main:
+        store.absorb()
 
 
 def harvest_proposals(
@@ -164,31 +96,58 @@ def harvest_proposals(
     classifier: Classifier,
     config: ProposalConfig,
     world: World,
+    on_skip: OnSkip | None = None,
 ) -> list[list[Proposal]]:
     """Proposals of every photo, best first; empty for negative, unreadable or featureless photos.
 
-    Each process writes its own part file; together they are `proposals.jsonl`.
+    Each of many processes writes a part file of its own; rank 0 makes one file of them.
     """
-    part = run_dir / (f"proposals.{world.rank}.part" if world.size > 1 else "proposals.jsonl")
-    known = read_proposals(part)
-    todo = [i for i in world.share(range(len(images))) if images[i].image_id not in known]
-    with Progress("proposals", len(todo), world.main) as progress, _appending(part) as file:
+    whole = run_dir / PROPOSALS
+    mine = whole if world.size == 1 else run_dir / f"proposals.{world.rank}.part"
+    known = _known(run_dir) if world.main else {}
+    todo = world.share(world.agree([i for i, image in enumerate(images) if image.image_id not in known]))
+    with Progress("proposals", len(todo), world.main) as progress, _appending(mine) as file:
         for i in todo:
             found: list[Proposal] = []
             if images[i].label != negative and store.done[i] == DONE:
                 boxes = find_boxes(store.maps[i].astype(np.float32), config)
-                found = _score(images[i], boxes, classifier, config)
+                try:
+                    found = _score(images[i], boxes, classifier, config)
+                except DatasetError as error:
+                    _log.warning("skipped: %s", error)
+                    if on_skip is not None:
+                        on_skip(i, str(error))
             file.write(_line(images[i].image_id, found) + "\n")
             file.flush()
             progress.step()
-    known = read_proposals(part)  # as rounded in the file: a resumed run sees the same numbers
     world.barrier()
-    for rank in range(world.size if world.size > 1 else 0):
-        known |= read_proposals(run_dir / f"proposals.{rank}.part")
-    if world.size > 1 and world.main:
-        lines = [_line(image.image_id, known[image.image_id]) + "\n" for image in images]
-        write_text(run_dir / "proposals.jsonl", "".join(lines))
+    if world.main:
+        _gather(run_dir, images)
+    world.barrier()
+    known = read_proposals(whole)  # as rounded in the file: a resumed run sees the same numbers
     return [known[image.image_id] for image in images]
+
+
+def _parts(run_dir: Path) -> list[Path]:
+    return sorted(run_dir.glob("proposals.[0-9]*.part"))
+
+
+def _known(run_dir: Path) -> dict[str, list[Proposal]]:
+    """What any process of any session has written."""
+    known = read_proposals(run_dir / PROPOSALS)
+    for part in _parts(run_dir):
+        known |= read_proposals(part)
+    return known
+
+
+def _gather(run_dir: Path, images: Sequence[Image]) -> None:
+    """One file in the order of the photos; nothing is done where one process wrote it so."""
+    known, parts = _known(run_dir), _parts(run_dir)
+    ids = list(dict.fromkeys(image.image_id for image in images))
+    if parts or list(known) != ids:
+        write_text(run_dir / PROPOSALS, "".join(_line(name, known[name]) + "\n" for name in ids))
+    for part in parts:
+        part.unlink()
 
 
 @contextmanager
@@ -205,11 +164,7 @@ def _appending(path: Path) -> Iterator[TextIO]:
 def _score(
     image: Image, boxes: list[Proposal], classifier: Classifier, config: ProposalConfig
 ) -> list[Proposal]:
-    try:
-        photo = resize_frame(read_image_bgr(image.path), classifier.size, classifier.size)
-    except DatasetError as error:
-        _log.warning("skipped: %s", error)
-        return []
+    photo = resize_frame(read_image_bgr(image.path), classifier.size, classifier.size)
     return select(photo, boxes, lambda shown: classifier.probabilities(shown)[:, image.label].numpy(), config)
 
 

@@ -17,6 +17,8 @@ from edge_runtime.errors import DatasetError, TrainingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from train.distributed import World
+
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 AHEAD = 3  # batches decoded in advance
@@ -52,23 +54,45 @@ class PhotoLoader(Generic[T]):
         skipped: message by photo index, for photos that could not be decoded.
     """
 
-    def __init__(self, load: Callable[[int, int], T], workers: int) -> None:
-        """`load(epoch, index)` may raise DatasetError; OpenCV releases the GIL while decoding."""
-        self._load = load
+    def __init__(
+        self,
+        load: Callable[[int, int], T],
+        workers: int,
+        on_skip: Callable[[int, str], None] | None = None,
+    ) -> None:
+        """`load(epoch, index)` may raise DatasetError; OpenCV releases the GIL while decoding.
+
+        `on_skip(index, reason)` is told once of each photo that could not be decoded.
+        """
+        self._load, self._on_skip = load, on_skip
         self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="photos")
         self.skipped: dict[int, str] = {}
 
-    def __call__(self, epoch: int, batches: Sequence[Sequence[int]]) -> Iterator[list[T]]:
+    def __call__(
+        self, epoch: int, batches: Sequence[Sequence[int]], world: World | None = None
+    ) -> Iterator[list[T]]:
         """The loaded photos of each batch, in order; a batch may be smaller when photos are skipped.
+
+        Of many processes each loads its share. Where not one photo of a share can be read, the first
+        readable one of the batch stands in, so that every process takes every step.
 
         Raises:
             TrainingError: not one photo of a batch could be read.
         """
-        for loaded in self.tolerant(epoch, batches):
-            if not loaded:
+        shares = batches if world is None else [world.share(batch) for batch in batches]
+        for batch, loaded in zip(batches, self.tolerant(epoch, shares), strict=True):
+            if not loaded and not (loaded := self._stand_in(epoch, batch)):
                 last = next(reversed(self.skipped.values()), "it has no photos")
                 raise TrainingError(f"not one photo of a whole batch could be read; the last one: {last}")
             yield loaded
+
+    def _stand_in(self, epoch: int, batch: Sequence[int]) -> list[T]:
+        for index in batch:
+            if index not in self.skipped:
+                item = self._take(index, self._pool.submit(self._load, epoch, index))
+                if item is not None:
+                    return [item]
+        return []
 
     def tolerant(self, epoch: int, batches: Sequence[Sequence[int]]) -> Iterator[list[T]]:
         """As calling it, but a batch may also be empty."""
@@ -88,6 +112,8 @@ class PhotoLoader(Generic[T]):
             if index not in self.skipped:
                 self.skipped[index] = str(error)
                 _log.warning("skipped: %s (%d so far)", error, len(self.skipped))
+                if self._on_skip is not None:
+                    self._on_skip(index, str(error))
             return None
 
     def __enter__(self) -> PhotoLoader[T]:

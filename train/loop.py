@@ -107,7 +107,9 @@ class _Loop:
         )
         self._judged = copy.deepcopy(model)
         self._loader = PhotoLoader(
-            ViewSource(self._images, store.maps, proposals[:count], config), run.workers
+            ViewSource(self._images, store.maps, proposals[:count], config),
+            run.workers,
+            run.quarantine.watch(self._images),
         )
         self._by_boxes = run.dataset.has_boxes("val") and config.select != "proposals"
         self._at = _Position()
@@ -134,10 +136,10 @@ class _Loop:
     def _epoch(self, events: Any) -> None:
         at, world, config = self._at, self._run.world, self._run.config
         batches = self._batches(at.epoch)
-        shares = [world.share(batch) for batch in batches][at.step :]
+        left = batches[at.step :]
         title = f"epoch {at.epoch + 1}/{config.optim.epochs}"
-        with Progress(title, len(shares), world.main) as progress:
-            for items in self._loader(at.epoch, shares):
+        with Progress(title, len(left), world.main) as progress:
+            for items in self._loader(at.epoch, left, world):
                 values = self._fitter.step(items, at.epoch, at.step)
                 self._check(values, batches[at.step])
                 at.step += 1

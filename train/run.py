@@ -137,7 +137,14 @@ def _stages(run: Run, sst: SelfSupervisedTransformer) -> None:
     del sst
     with run.stage("proposals"):
         proposals = harvest_proposals(
-            run.out, store, photos, run.dataset.negative, classifier, run.config.proposals, run.world
+            run.out,
+            store,
+            photos,
+            run.dataset.negative,
+            classifier,
+            run.config.proposals,
+            run.world,
+            run.quarantine.watch(photos),
         )
     _say_recall(run, proposals[: len(train)], proposals[len(train) :])
     with run.stage("localizer"):
@@ -155,7 +162,7 @@ def _attention(run: Run, sst: SelfSupervisedTransformer) -> AttentionStore:
     shape = (sst.maps, *sst.grid)
     with run.world.main_first():
         store = AttentionStore(run.out, photos, shape, sst.features)
-    harvest_attention(sst, store, photos, run.world, run.workers)
+    harvest_attention(sst, store, photos, run.world, run.workers, run.quarantine.watch(photos))
     run.world.barrier()
     if run.world.size > 1:  # what other machines wrote is surely seen by a new mapping only
         store = AttentionStore(run.out, photos, shape, sst.features)
@@ -176,9 +183,9 @@ def _classifier(run: Run, sst: SelfSupervisedTransformer, store: AttentionStore)
             features = torch.from_numpy(store.features[good].astype("float32"))
             loss = fit_linear(classifier, features, torch.tensor([train[i].label for i in good]))
         else:
-            loss = fine_tune(
-                classifier, [train[i] for i in good], run.config, run.device, run.world, run.workers
-            )
+            readable = [train[i] for i in good]
+            watch = run.quarantine.watch(readable)
+            loss = fine_tune(classifier, readable, run.config, run.device, run.world, run.workers, watch)
         if run.world.main:
             save_classifier(path, classifier, {"classes": classes, "train_loss": loss})
         run.world.barrier()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from train.checkpoint import write_text
+from train.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ class Run:
     """What the stages share.
 
     `seconds`: by stage, and by part of the localizer's steps (`localizer/...`). `facts`: what stages
-    found out and metrics.json keeps.
+    found out and metrics.json keeps. `quarantine`: photos that cannot be read, by the stage that met them.
     """
 
     out: Path
@@ -41,6 +42,10 @@ class Run:
     workers: int
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    quarantine: Quarantine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.quarantine = Quarantine(self.out, self.world.rank)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -48,9 +53,13 @@ class Run:
         if self.world.main:
             _log.info("%s ...", name)
         torch.manual_seed(self.config.seed)
+        self.quarantine.stage = name
         start = time.monotonic()
         yield
         self.world.barrier()
+        if self.world.main:
+            self.quarantine.gather()
+        self.world.barrier()  # only then may the next stage add to what is gathered
         self.spent({name: time.monotonic() - start})
 
     def spent(self, seconds: dict[str, float]) -> None:

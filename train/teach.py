@@ -17,7 +17,7 @@ from train.tensors import autocast, normalise, speed_up_training, stack_images
 from train.views import WHOLE, draw_view, render, rng_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -41,6 +41,7 @@ def fine_tune(
     device: torch.device,
     world: World,
     workers: int,
+    on_skip: Callable[[int, str], None] | None = None,
 ) -> float:
     """Train a CNN classifier in place with AdamW and a cosine schedule.
 
@@ -64,16 +65,18 @@ def fine_tune(
     base = [group["lr"] for group in optimizer.param_groups]
     labels = [image.label for image in images]
     mean = 0.0
-    with PhotoLoader(load, workers) as loader:
+    with PhotoLoader(load, workers, on_skip) as loader:
         for epoch in range(settings.epochs):
             batches = epoch_batches(labels, None, 1.0, settings.batch_size, config.seed, epoch)
             losses = []
             with Progress(f"classifier {epoch + 1}/{settings.epochs}", len(batches), world.main) as progress:
-                for step, items in enumerate(loader(epoch, [world.share(b) for b in batches])):
+                for step, items in enumerate(loader(epoch, batches, world)):
                     factor = _cosine((epoch + (step + 1) / len(batches)) / settings.epochs)
                     for group, lr in zip(optimizer.param_groups, base, strict=True):
                         group["lr"] = lr * factor
-                    losses.append(_teach(model, classifier, items, optimizer, scaler))
+                    losses.append(
+                        _teach(model, classifier, items, optimizer, scaler, world.weight(len(items)))
+                    )
                     mean = float(np.mean(losses))
                     progress.step(f"loss {mean:.3f}")
     classifier.freeze()
@@ -90,8 +93,12 @@ def _teach(
     items: Sequence[tuple[NDArray[np.uint8], int]],
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    weight: float,
 ) -> float:
-    """One step; `model` is the classifier, or its wrapper that averages gradients over processes."""
+    """One step; `model` is the classifier, or its wrapper that averages gradients over processes.
+
+    `weight`: of these items among those of all processes.
+    """
     device = next(classifier.parameters()).device
     x = normalise(stack_images([i for i, _ in items]).to(device), classifier.mean, classifier.std)
     y = torch.tensor([label for _, label in items], device=device)
@@ -99,7 +106,7 @@ def _teach(
         logits = model(x.contiguous(memory_format=torch.channels_last))
     loss = F.cross_entropy(logits.float(), y)
     optimizer.zero_grad()
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    scaler.scale(weight * loss).backward()  # type: ignore[no-untyped-call]
     scaler.step(optimizer)
     scaler.update()
     return loss.item()

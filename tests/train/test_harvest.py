@@ -30,6 +30,7 @@ from train.proposals import Proposal
 from train.sst import SelfSupervisedTransformer
 
 from .photos import write_photo
+from .together import brightness_classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,16 +65,7 @@ def _store(run_dir: Path, images: list[Image], **changes: Any) -> AttentionStore
     return AttentionStore(run_dir, images, **{"shape": SHAPE, "features": FEATURES} | changes)
 
 
-class _Brightness(torch.nn.Module):
-    """Class 1 is as probable as the photo is bright."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        bright = x.mean((1, 2, 3))
-        return torch.stack([-bright, bright], 1)
-
-
-CLASSIFIER = Classifier(_Brightness(), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 32)
-CLASSIFIER.register_parameter("device_tag", torch.nn.Parameter(torch.zeros(1)))
+CLASSIFIER = brightness_classifier()
 
 
 def _proposals(run_dir: Path, store: AttentionStore, images: list[Image]) -> list[list[Proposal]]:
@@ -105,14 +97,6 @@ def test_an_interrupted_harvest_goes_on_to_the_same_bits(
     harvest_attention(sst, _store(other, images), images, World(), 1)
     assert np.array_equal(resumed.maps, whole.maps)
     assert np.array_equal(resumed.features, whole.features)
-
-
-def test_two_processes_fill_one_store(
-    run_dir: Path, images: list[Image], sst: SelfSupervisedTransformer
-) -> None:
-    for rank in (0, 1):
-        harvest_attention(sst, _store(run_dir, images), images, World(rank, 2), 1)
-    assert (_store(run_dir, images).done == DONE).all()
 
 
 def test_an_unreadable_photo_is_marked_named_and_without_proposal(

@@ -1,0 +1,184 @@
+"""Attention maps and CLS features of a list of photos on disk, addressed by position in the list.
+
+RUN/attention.f16    (n, maps, rows, columns) float16, each map divided by its maximum
+RUN/features.f16     (n, features) float16, CLS features
+RUN/attention.done   (n,) uint8: 0 to do, 1 done, 2 photo unreadable
+RUN/attention.json   shapes, and a digest of the photo list it belongs to
+RUN/attention.*.shard  what one of many processes has finished, until rank 0 puts it into the files above
+
+One process writes the files above. Many never do so together: on a network file system two machines that
+write into one page lose each other's bytes. Each writes shards of its own, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from edge_runtime.errors import ModelError, TrainingError
+from train.checkpoint import load_tensors, save_tensors, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from train.dataset_types import Image
+
+TO_DO, DONE, UNREADABLE = 0, 1, 2
+BATCH = 8  # photos; never split or mixed, since the last bits depend on who shares a batch
+SHARDS = 2048  # files at most, however many photos
+
+
+class AttentionStore:
+    """Memory-mapped attention and features of a list of photos, addressed by position in it."""
+
+    def __init__(
+        self, run_dir: Path, images: Sequence[Image], shape: tuple[int, int, int], features: int
+    ) -> None:
+        """Open what is there, or start anew.
+
+        Raises:
+            ModelError: the store belongs to another list of photos or another transformer.
+            TrainingError: no space on the disk.
+        """
+        n = len(images)
+        about = {
+            "photos": _digest(image.image_id for image in images),
+            "labels": _digest(str(image.label) for image in images),
+            "shape": [n, *shape],
+            "features": features,
+        }
+        self.run_dir = run_dir
+        self._check_or_write(run_dir / "attention.json", about)
+        parts = (("attention.f16", np.float16, (n, *shape)), ("features.f16", np.float16, (n, features)))
+        paths = [run_dir / name for name, _, _ in parts]
+        if not all(_has_size(path, dtype, part) for path, (_, dtype, part) in zip(paths, parts, strict=True)):
+            (run_dir / "attention.done").unlink(missing_ok=True)
+        self.maps, self.features = (_open(run_dir / name, dtype, part) for name, dtype, part in parts)
+        self.done = _open(run_dir / "attention.done", np.uint8, (n,))
+
+    @staticmethod
+    def _check_or_write(path: Path, about: dict[str, Any]) -> None:
+        if not path.exists():
+            write_text(path, json.dumps(about))
+            return
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(f"{path}: damaged ({error}); delete attention.* to harvest again") from error
+        if not isinstance(found, dict):
+            raise ModelError(f"{path}: damaged (no table); delete attention.* to harvest again")
+        if about | found != about:
+            raise ModelError(
+                f"{path}: harvested for other photos or another transformer; "
+                "the data set changed since this run began. Start a new run with another --out"
+            )
+
+    def unfinished(self) -> list[list[range]]:
+        """Shards that hold work, each as its batches of photo positions that are not done yet.
+
+        Both depend on the number of photos only, not on how many processes work on them.
+        """
+        n = len(self.done)
+        length = BATCH * -(-n // (BATCH * SHARDS))
+        shards = [range(i, min(i + length, n)) for i in range(0, n, length)]
+        left = np.flatnonzero(np.asarray(self.done) == TO_DO)
+        work = {int(i) // BATCH for i in left}
+        found = [
+            [range(i, min(i + BATCH, s.stop)) for i in range(s.start, s.stop, BATCH) if i // BATCH in work]
+            for s in shards
+        ]
+        return [batches for batches in found if batches]
+
+    def put(self, index: int, maps: NDArray[np.float32], features: NDArray[np.float32]) -> None:
+        """Store one photo's result, then mark it done."""
+        self.maps[index] = maps
+        self.features[index] = features
+        self.done[index] = DONE
+
+    def give_up(self, index: int) -> None:
+        """Mark a photo that cannot be read."""
+        self.done[index] = UNREADABLE
+
+    def absorb(self) -> None:
+        """Take in the shards other processes have left, and remove their files. For one process alone."""
+        for path in sorted(self.run_dir.glob("attention.*.shard*")):
+            if path.suffix == ".shard":  # else half-written when it was killed
+                tensors, _ = load_tensors(path)
+                index = tensors["index"].numpy()
+                self.maps[index] = tensors["maps"].numpy()
+                self.features[index] = tensors["features"].numpy()
+                self.flush()
+                self.done[index] = tensors["done"].numpy()
+                self.flush()
+            path.unlink()
+
+    def flush(self) -> None:
+        """Hand everything to the disk."""
+        for part in (self.maps, self.features, self.done):
+            part.flush()
+
+
+class Shard:
+    """What one process found out about one shard, in memory until it is saved."""
+
+    def __init__(self, store: AttentionStore, batches: Sequence[range]) -> None:
+        self._run_dir = store.run_dir
+        self._index = [i for batch in batches for i in batch]
+        self._place = {i: k for k, i in enumerate(self._index)}
+        n = len(self._index)
+        self._maps = np.zeros((n, *store.maps.shape[1:]), np.float16)
+        self._features = np.zeros((n, *store.features.shape[1:]), np.float16)
+        self._done = np.zeros(n, np.uint8)
+
+    def put(self, index: int, maps: NDArray[np.float32], features: NDArray[np.float32]) -> None:
+        """As `AttentionStore.put`."""
+        k = self._place[index]
+        self._maps[k], self._features[k], self._done[k] = maps, features, DONE
+
+    def give_up(self, index: int) -> None:
+        """As `AttentionStore.give_up`."""
+        self._done[self._place[index]] = UNREADABLE
+
+    def flush(self) -> None:
+        """Write the shard as a whole. Raises TrainingError when the disk is full."""
+        parts = {"maps": self._maps, "features": self._features, "done": self._done}
+        tensors = {name: torch.from_numpy(part) for name, part in parts.items()}
+        tensors["index"] = torch.tensor(self._index)
+        save_tensors(self._run_dir / f"attention.{self._index[0]:09}.shard", tensors, {})
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _has_size(path: Path, dtype: Any, shape: tuple[int, ...]) -> bool:
+    return path.exists() and path.stat().st_size == _bytes(dtype, shape)
+
+
+def _bytes(dtype: Any, shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape)) * int(np.dtype(dtype).itemsize)
+
+
+def _open(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Map a file, made of zeros if it is not there; its space is reserved, so that a full disk shows here."""
+    if not _has_size(path, dtype, shape):
+        size = _bytes(dtype, shape)
+        try:
+            with path.open("wb") as file:
+                file.truncate(size)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise TrainingError(
+                f"{path}: no room for its {size / 1e6:.0f} MB ({error.strerror}); make some and --resume"
+            ) from error
+    return np.memmap(path, dtype, "r+", shape=shape)
