@@ -29,6 +29,10 @@ TRAINS_FROM = (3, 10)  # Python that the rooms beside this one need; what flies 
 # name: (module:attribute, one-line help); imported only when that command is asked for
 COMMANDS = {
     "train": ("train.commands.train:train", "Train a localizer from photos sorted into folders."),
+    "pretrain": (
+        "train.commands.pretrain:pretrain",
+        "Teach a transformer to see, from frames without labels.",
+    ),
     "evaluate": ("train.commands.evaluate:evaluate", "Measure a run or a model file on photos with boxes."),
     "export": ("export.commands.export:export", "Turn a run into a model file for the board."),
     "calibrate": ("calibration.commands.calibrate:calibrate", "Make the int8 files of an fp32 model file."),

@@ -25,15 +25,16 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -
         TrainingError: the disk is full or the folder cannot be written.
     """
     packed = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"json": json.dumps(meta)})
-    _replace(path, packed)
+    write_bytes(path, packed)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically. Raises TrainingError as `save_tensors`."""
-    _replace(path, text.encode())
+    write_bytes(path, text.encode())
 
 
-def _replace(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write any file atomically. Raises TrainingError as `save_tensors`."""
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import tomli_w
 
@@ -22,6 +22,10 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from _typeshed import DataclassInstance
+
+C = TypeVar("C", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ def preset_config(name: str) -> TrainConfig:
     return override(TrainConfig(preset=name), PRESETS[name])
 
 
-def override(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+def override(config: C, changes: Mapping[str, Any]) -> C:
     """Replace dotted keys (`losses.cls`); values are converted to the field's type.
 
     Raises:
@@ -217,7 +221,7 @@ def _convert(key: str, value: Any, now: Any) -> Any:
         raise UsageError(f"{key} = {value!r}: expected {kind.__name__}, like {now!r}") from error
 
 
-def flatten(config: TrainConfig) -> dict[str, Any]:
+def flatten(config: DataclassInstance) -> dict[str, Any]:
     """All settings by dotted key, in order."""
     flat: dict[str, Any] = {}
     for f in dataclasses.fields(config):
@@ -229,21 +233,35 @@ def flatten(config: TrainConfig) -> dict[str, Any]:
     return flat
 
 
-def to_toml(config: TrainConfig) -> str:
+def to_toml(config: DataclassInstance) -> str:
     """The text of `config.toml`."""
     return tomli_w.dumps(dataclasses.asdict(config))
 
 
 def read_run_config(run_dir: Path) -> TrainConfig:
     """The configuration of a run. Raises UsageError when the folder holds none."""
+    return read_config_of(run_dir, TrainConfig(), "dips-edge train")
+
+
+def read_config_of(run_dir: Path, base: C, command: str) -> C:
+    """The configuration of a run of `command`, whose settings and defaults are those of `base`.
+
+    Raises:
+        UsageError: the folder holds no run, or one of another command.
+    """
     path = run_dir / "config.toml"
     if not path.is_file():
-        raise UsageError(f"{run_dir} holds no run of `dips-edge train`: no config.toml in it")
-    return read_toml(path)
+        raise UsageError(f"{run_dir} holds no run of `{command}`: no config.toml in it")
+    return read_settings(path, base, command)
 
 
 def read_toml(path: Path) -> TrainConfig:
     """Read a `config.toml` back. Raises UsageError naming the file when it is not one of ours."""
+    return read_settings(path, TrainConfig(), "dips-edge train")
+
+
+def read_settings(path: Path, base: C, command: str) -> C:
+    """The `config.toml` of `command`; what it does not name is as in `base`. Raises as `read_toml`."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -255,6 +273,6 @@ def read_toml(path: Path) -> TrainConfig:
         else:
             changes[key] = value
     try:
-        return override(TrainConfig(), changes)
+        return override(base, changes)
     except UsageError as error:
-        raise UsageError(f"{path}: not written by this version of `dips-edge train`: {error}") from error
+        raise UsageError(f"{path}: not written by this version of `{command}`: {error}") from error

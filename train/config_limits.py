@@ -10,10 +10,12 @@ from train.config import flatten
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from _typeshed import DataclassInstance
+
     from train.config import TrainConfig
 
 SHARE, ABOVE_ZERO, AT_LEAST_ONE, NOT_NEGATIVE = "from 0 to 1", "above 0", "at least 1", "not negative"
-INTO_ONE = "above 0, at most 1"
+INTO_ONE, BELOW_ONE = "above 0, at most 1", "from 0, below 1"
 NOT_NEGATIVE_OR_CHOSEN = "not negative, or -1 to have it chosen"
 RULES: Mapping[str, str] = {
     "seed": NOT_NEGATIVE,
@@ -54,7 +56,7 @@ RULES: Mapping[str, str] = {
     "optim.epochs": NOT_NEGATIVE,
     "optim.batch_size": AT_LEAST_ONE,
     "optim.negatives": SHARE,
-    "optim.ema": "from 0, below 1",
+    "optim.ema": BELOW_ONE,
     "localizer.size": AT_LEAST_ONE,
     "localizer.eval_size": AT_LEAST_ONE,
     "localizer.crop": INTO_ONE,
@@ -67,17 +69,22 @@ OBEYS = {
     NOT_NEGATIVE: lambda v: 0 <= v < float("inf"),
     INTO_ONE: lambda v: 0 < v <= 1,
     NOT_NEGATIVE_OR_CHOSEN: lambda v: v == -1 or 0 <= v < float("inf"),
-    "from 0, below 1": lambda v: 0 <= v < 1,
+    BELOW_ONE: lambda v: 0 <= v < 1,
 }
+
+
+def check_rules(config: DataclassInstance, rules: Mapping[str, str]) -> None:
+    """Raise UsageError for the first setting whose value breaks its rule; keys are dotted names."""
+    for key, value in flatten(config).items():
+        rule = rules.get(key)
+        values = value if isinstance(value, tuple) else (value,)
+        if rule is not None and not all(OBEYS[rule](v) for v in values):
+            raise UsageError(f"{key} = {value!r}: expected {rule}")
 
 
 def check_limits(config: TrainConfig) -> None:
     """Raise UsageError for the first setting whose value cannot work."""
-    for key, value in flatten(config).items():
-        rule = RULES.get(key)
-        values = value if isinstance(value, tuple) else (value,)
-        if rule is not None and not all(OBEYS[rule](v) for v in values):
-            raise UsageError(f"{key} = {value!r}: expected {rule}")
+    check_rules(config, RULES)
     if config.sampling.dilation % 2 == 0:
         raise UsageError(f"sampling.dilation = {config.sampling.dilation}: expected an odd number of pixels")
     if config.localizer.crop[0] > config.localizer.crop[1]:

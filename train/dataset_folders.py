@@ -89,7 +89,7 @@ def _read_class(root: Path, folder: Path, label: int, *, skip_broken: bool) -> l
     images: list[Image] = []
     broken: list[str] = []
     rotated = others = 0
-    for path in _files(folder):
+    for path in files_below(folder):
         if path.suffix.lower() not in SUFFIXES:
             others += 1
             continue
@@ -119,7 +119,7 @@ def _read_class(root: Path, folder: Path, label: int, *, skip_broken: bool) -> l
     return images
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Visible files below the folder, sorted; links are followed, a loop of links is walked once."""
 
     def refuse(error: OSError) -> NoReturn:

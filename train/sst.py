@@ -36,7 +36,7 @@ class SelfSupervisedTransformer:
         self.device = device
         self.config = config
         net: Any = create_timm(config.name, config.weights, "SST", num_classes=0, img_size=config.size)
-        if not _gives_cls_attention(net):
+        if not gives_cls_attention(net):
             raise UsageError(f"SST {config.name!r}: expected a plain vision transformer with a CLS token")
         patch = int(net.patch_embed.patch_size[0])
         if config.size % patch:
@@ -97,8 +97,8 @@ class SelfSupervisedTransformer:
         return cls_to_patches
 
 
-def _gives_cls_attention(net: Any) -> bool:
-    """Whether `_cls_attention` computes what the network computes (no rotary embedding, one qkv)."""
+def gives_cls_attention(net: Any) -> bool:
+    """Whether `net` has a CLS token and `_cls_attention` computes what it does (no rotation, one qkv)."""
     attn = getattr(net.blocks[-1], "attn", None) if hasattr(net, "blocks") else None
     has_parts = all(callable(getattr(attn, part, None)) for part in ("qkv", "q_norm", "k_norm"))
     return has_parts and getattr(net, "cls_token", None) is not None and getattr(net, "rope", None) is None

@@ -65,6 +65,11 @@ class Video:
         if index < self._promised - max(2.0, 0.01 * self._promised):  # containers may miscount a little
             log.warning("%s: only %d of %d frames could be decoded", self.name, index, self._promised)
 
+    @property
+    def frames_promised(self) -> int:
+        """Frames there are according to the container; 0 when it does not say."""
+        return int(self._promised) if math.isfinite(self._promised) and self._promised > 0 else 0
+
     def close(self) -> None:
         """Release the decoder; what another thread decodes at the moment is waited for."""
         with self._decoding:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from _typeshed import DataclassInstance
+
     from train.config import TrainConfig
 
 # flag: the setting it stands for; flags that are not given leave the preset's value
@@ -109,8 +111,13 @@ def train(
         raise
 
 
-def gather_settings(flags: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+def gather_settings(
+    flags: Mapping[str, Any], assignments: Sequence[str], settings: Mapping[str, str] = SETTINGS
+) -> dict[str, Any]:
     """Flags that were given and `KEY=VALUE` texts as one dict of dotted keys; of equal texts the last wins.
+
+    Args:
+        settings: which setting a flag stands for.
 
     Raises:
         UsageError: a text that is no assignment, or one that contradicts a flag.
@@ -127,7 +134,7 @@ def gather_settings(flags: Mapping[str, Any], assignments: Sequence[str]) -> dic
     for name, value in flags.items():
         if value is None:
             continue
-        key = SETTINGS[name]
+        key = settings[name]
         if key in changes and changes[key] != str(value):
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} {value} contradicts --set {key}={changes[key]}; give one of them")
@@ -141,18 +148,24 @@ def resumed_config(out: Path, preset: str | None, changes: Mapping[str, Any]) ->
     Raises:
         UsageError: `out` holds no run, or a setting differs from the run's.
     """
-    from train.config import flatten, override, read_run_config
+    from train.config import read_run_config
 
     stored = read_run_config(out)
-    asked = override(stored, {**changes, **({} if preset is None else {"preset": preset})})
-    if asked != stored:
-        then, now = flatten(stored), flatten(asked)
-        differing = [f"{k} is {then[k]!r} there, not {now[k]!r}" for k in then if then[k] != now[k]]
+    refuse_other_settings(out, stored, {**changes, **({} if preset is None else {"preset": preset})})
+    return stored
+
+
+def refuse_other_settings(out: Path, stored: DataclassInstance, changes: Mapping[str, Any]) -> None:
+    """Raise UsageError when `changes` ask for anything else than the run's own settings."""
+    from train.config import flatten, override
+
+    then, now = flatten(stored), flatten(override(stored, changes))
+    differing = [f"{k} is {then[k]!r} there, not {now[k]!r}" for k in then if then[k] != now[k]]
+    if differing:
         raise UsageError(
             f"--resume: {out / 'config.toml'} says otherwise ({'; '.join(differing)}); "
             "leave these out, or start a new run with another --out"
         )
-    return stored
 
 
 def let_idle_threads_sleep() -> None:
