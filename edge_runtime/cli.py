@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 PROGRAM = "dips-edge"
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, what a shell reports for any program ended that way
-TRAINS_FROM = (3, 10)  # Python that the rooms beside this one need; what flies runs on 3.8
+TRAINS_FROM = (3, 10)  # Python that the other rooms need; what flies runs on 3.8
+OTHER_ROOMS = ("train.", "export.", "calibration.")
 
 # name: (module:attribute, one-line help); imported only when that command is asked for
 COMMANDS = {
@@ -78,7 +79,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        if sys.version_info < TRAINS_FROM and not module.startswith("edge_runtime."):
+        if sys.version_info < TRAINS_FROM and module.startswith(OTHER_ROOMS):
             raise DipsEdgeError(_too_old(cmd_name))
         loaded = getattr(importlib.import_module(module), attribute)
         assert isinstance(loaded, click.Command)
@@ -155,7 +156,7 @@ def _missing_extra(error: ModuleNotFoundError, args: list[str]) -> MissingExtra 
 
 def _too_old(name: str) -> str:
     needed, this = (".".join(map(str, version)) for version in (TRAINS_FROM, sys.version_info[:3]))
-    here = ", ".join(other for other, (module, _) in COMMANDS.items() if module.startswith("edge_runtime."))
+    here = ", ".join(other for other, (module, _) in COMMANDS.items() if not module.startswith(OTHER_ROOMS))
     return (
         f"{PROGRAM} {name} needs Python {needed} or newer, this is {this}: do it on another machine and "
         f"bring the model file here; {here} work with this one"

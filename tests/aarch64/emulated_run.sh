@@ -54,7 +54,8 @@ wheel=$(basename "$work"/dips_edge-*.whl)
 cp "$work/$wheel" "$root/tmp/"
 on_arm python3 -m venv /opt/edge
 on_arm /opt/edge/bin/pip install --quiet --no-cache-dir 'pip>=21.3'
-on_arm /opt/edge/bin/pip install --quiet --no-cache-dir --only-binary=:all: --force-reinstall "/tmp/$wheel"
+on_arm /opt/edge/bin/pip install --quiet --no-cache-dir --only-binary=:all: "/tmp/$wheel"
+on_arm /opt/edge/bin/pip install --quiet --force-reinstall --no-deps "/tmp/$wheel" # the one of before may be there
 system='import platform as p; print(p.machine(), "CPython", p.python_version(), *p.libc_ver())'
 packages='^(numpy|onnxruntime|opencv-python|click|dips)'
 "$work/here/bin/python" -c "$system"
@@ -91,7 +92,7 @@ on_arm /opt/edge/bin/dips-edge "${fly[@]}" --source demo --max-frames "$frames" 
 "${compare[@]}" "$root/tmp/demo.jsonl" "$work/demo.jsonl" --box 0.005 --score 0.05 || failed=1
 
 step "tests, there"
-on_arm /opt/edge/bin/pip install --quiet --no-cache-dir --only-binary=:all: pytest hypothesis jsonschema
+on_arm /opt/edge/bin/pip install --quiet --no-cache-dir --only-binary=:all: pytest hypothesis jsonschema onnx
 rm -rf "$root/tmp/outside" && mkdir "$root/tmp/outside"
 cp -r "$repository/tests" "$repository/pyproject.toml" "$root/tmp/outside/"
 on_arm sh -c 'cd /tmp/outside && exec /opt/edge/bin/python -m pytest -q -p no:cacheprovider \
