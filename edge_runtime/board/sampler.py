@@ -58,12 +58,11 @@ class BoardSampler:
     def stop(self) -> None:
         """End the thread, take a last reading, close the files. May be called again, or without `start`."""
         thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._stopping.set()
-        thread.join()
-        if not self._error:
-            self._take(keep=True)
+        if thread is not None:
+            self._stopping.set()
+            thread.join()
+            if not self._error:
+                self._take(keep=True)
         self._sensors.close()
 
     def __enter__(self) -> BoardSampler:

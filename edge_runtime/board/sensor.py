@@ -80,6 +80,11 @@ class Sensor:
             os.close(self._file)
             self._file = -1
 
+    def __del__(self) -> None:
+        """Nobody else would close a descriptor of a sensor that is forgotten."""
+        if getattr(self, "_file", -1) >= 0:
+            os.close(self._file)
+
 
 def read_line(path: Path) -> str | None:
     """The words of a small file, e.g. a name; None when it cannot be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import threading
@@ -262,3 +263,23 @@ def test_memory_is_bounded_by_the_number_of_samples(orin):
     assert board is not None
     assert MAX_SAMPLES // 2 <= len(board["samples"]) <= MAX_SAMPLES
     assert len(json.dumps(board)) < 500_000
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_no_file_stays_open_whether_it_was_started_or_not(orin, started):
+    before = open_files()
+    sampler = BoardSampler(orin)
+    if started:
+        sampler.start()
+    sampler.stop()
+    assert open_files() == before
+
+
+def test_sensors_that_are_forgotten_leave_no_file_open(orin):
+    before = open_files()
+    sensors = Sensors(orin)
+    sensors.read()
+    assert len(open_files()) > len(before)
+    del sensors
+    gc.collect()
+    assert open_files() == before
