@@ -267,6 +267,7 @@ def test_memory_is_bounded_by_the_number_of_samples(orin):
 
 @pytest.mark.parametrize("started", [True, False])
 def test_no_file_stays_open_whether_it_was_started_or_not(orin, started):
+    gc.collect()  # what tests before this one have left
     before = open_files()
     sampler = BoardSampler(orin)
     if started:
@@ -276,6 +277,7 @@ def test_no_file_stays_open_whether_it_was_started_or_not(orin, started):
 
 
 def test_sensors_that_are_forgotten_leave_no_file_open(orin):
+    gc.collect()
     before = open_files()
     sensors = Sensors(orin)
     sensors.read()
