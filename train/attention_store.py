@@ -22,6 +22,7 @@ import torch
 
 from edge_runtime.errors import ModelError, TrainingError
 from train.checkpoint import load_tensors, save_tensors, write_text
+from train.photolist import what_changed, write_photo_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +57,7 @@ class AttentionStore:
             "features": features,
         }
         self.run_dir = run_dir
-        self._check_or_write(run_dir / "attention.json", about)
+        self._check_or_write(run_dir / "attention.json", about, images)
         parts = (("attention.f16", np.float16, (n, *shape)), ("features.f16", np.float16, (n, features)))
         paths = [run_dir / name for name, _, _ in parts]
         if not all(_has_size(path, dtype, part) for path, (_, dtype, part) in zip(paths, parts, strict=True)):
@@ -65,8 +66,9 @@ class AttentionStore:
         self.done = _open(run_dir / "attention.done", np.uint8, (n,))
 
     @staticmethod
-    def _check_or_write(path: Path, about: dict[str, Any]) -> None:
+    def _check_or_write(path: Path, about: dict[str, Any], images: Sequence[Image]) -> None:
         if not path.exists():
+            write_photo_list(path.parent, images)
             write_text(path, json.dumps(about))
             return
         try:
@@ -76,9 +78,10 @@ class AttentionStore:
         if not isinstance(found, dict):
             raise ModelError(f"{path}: damaged (no table); delete attention.* to harvest again")
         if about | found != about:
+            changed = what_changed(path.parent, images)
             raise ModelError(
-                f"{path}: harvested for other photos or another transformer; "
-                "the data set changed since this run began. Start a new run with another --out"
+                f"{path}: harvested for other photos or another transformer; the data set changed since this "
+                f"run began{f': {changed}' if changed else ''}. Start a new run with another --out"
             )
 
     def unfinished(self) -> list[list[range]]:

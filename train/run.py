@@ -14,6 +14,7 @@ import torch
 
 from edge_runtime.errors import TrainingError, UsageError
 from edge_runtime.progress import clock
+from train import manifest
 from train.checkpoint import write_text
 from train.classifier import build_classifier, load_classifier, save_classifier
 from train.config import read_run_config, to_toml
@@ -54,6 +55,7 @@ def train_run(
     device: str = "auto",
     threads: int = 0,
     workers: int = -1,
+    verify: bool = False,
 ) -> None:
     """Train on the photos of `data` into the run directory `out`.
 
@@ -61,6 +63,7 @@ def train_run(
         resume: go on with the run in `out`; its own config.toml is used, `config` is ignored.
         threads: torch threads, 0: this process's share of the cores. workers: photo decoding threads,
             -1: chosen.
+        verify: compare the photos with DATA/manifest.jsonl, hash by hash, before anything else.
 
     Raises:
         DipsEdgeError: bad data, settings or weights (before anything is written); `out` exists; no
@@ -76,6 +79,7 @@ def train_run(
         reuse_memory()
         with world.main_first():  # the first reader may save a split of the photos
             dataset = load_dataset(data, negative_class=config.negative_class or None, seed=config.seed)
+            digest = _manifest(data, dataset, verify) if world.main else None
         config = resolve(config, dataset)
         _check(config, dataset, world)
         torch.manual_seed(config.seed)
@@ -87,10 +91,26 @@ def train_run(
             _start(out, config)
         world.barrier()
         readers = workers if workers >= 0 else min(8, cores)
-        facts = {"data": str(data.resolve())}
-        _stages(Run(out, config, dataset, where, world, readers, read_seconds(out), facts), sst)
+        facts = {"data": str(data.resolve()), "manifest": digest}
+        run = Run(out, config, dataset, where, world, readers, read_seconds(out), facts)
+        for item, reason in dataset.broken if world.main else ():
+            run.quarantine.add(item, reason)
+        _stages(run, sst)
     finally:
         leave_world(world)
+
+
+def _manifest(data: Path, dataset: Dataset, verify: bool) -> str | None:
+    """Digest of DATA/manifest.jsonl; None without one. Sizes and classes are always compared with it."""
+    path = data / manifest.FILE
+    if verify:
+        return manifest.check_manifest(path, dataset, hashes=True)
+    if not path.exists():
+        return None
+    found, digest = manifest.compare(path, dataset, hashes=False)
+    if found:
+        _log.warning("%s is not what %s says: %s", data, path.name, found)
+    return digest
 
 
 def _configuration(out: Path, config: TrainConfig, resume: bool) -> TrainConfig:
