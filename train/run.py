@@ -7,6 +7,8 @@ Each stage leaves its result in the run directory; what is there is not done aga
 from __future__ import annotations
 
 import logging
+import platform
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from train.proposals import Proposal
 
 _log = logging.getLogger(__name__)
+PATIENCE_S = 70.0  # longer than NFS keeps what it knows of a folder
 CLASSIFIER_FILE = "classifier.safetensors"
 
 
@@ -90,6 +93,7 @@ def train_run(
         if world.main and not resume:
             _start(out, config)
         world.barrier()
+        _see(out)
         readers = workers if workers >= 0 else min(8, cores)
         facts = {"data": str(data.resolve()), "manifest": digest}
         run = Run(out, config, dataset, where, world, readers, read_seconds(out), facts)
@@ -145,6 +149,18 @@ def _start(out: Path, config: TrainConfig) -> None:
         raise TrainingError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
     write_text(out / "run_id", uuid.uuid4().hex)
     write_text(out / "config.toml", to_toml(config))
+
+
+def _see(out: Path) -> None:
+    """Every process must see what rank 0 has written; a network folder may show it a little late."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (out / "config.toml").exists():
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"{out}: rank 0 began a run there, but this machine ({platform.node()}) does not see it; "
+                "all machines need one shared folder for --out and one for DATA"
+            )
+        time.sleep(0.5)
 
 
 def _stages(run: Run, sst: SelfSupervisedTransformer) -> None:
