@@ -17,7 +17,7 @@ from edge_runtime.errors import DatasetError
 from train.boxes_file import Box, check_box
 from train.dataset_types import SPLITS, Image
 from train.dataset_wsol import read_class_names
-from train.tarphotos import ShardItem, read_index
+from train.shard_index import ShardItem, read_index
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

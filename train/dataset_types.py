@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from train.tarphotos import TarPhoto
+    from train.tarphoto import TarPhoto
 
     PhotoFile: TypeAlias = Path | TarPhoto
     Broken: TypeAlias = list[tuple[str, str]]  # (image id, why it cannot be used)

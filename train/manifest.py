@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 FILE = "manifest.jsonl"
 VERSION = 1
 CHUNK = 64  # photos hashed at a time
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -186,4 +188,25 @@ def check_manifest(path: Path, dataset: Dataset, *, hashes: bool, workers: int =
             f"{dataset.root} is not what {path.name} says: {found}; restore it, or write the manifest again "
             f"with `dips-edge manifest {dataset.root} --force`"
         )
+    return digest
+
+
+def known_digest(dataset: Dataset, *, verify: bool) -> str | None:
+    """Digest of the manifest in the data set's folder, None without one; a difference is warned of.
+
+    Args:
+        verify: compare hashes, and make a difference or a missing manifest an error; without, sizes and
+            classes are compared.
+
+    Raises:
+        DatasetError: see `verify`; or the manifest is damaged.
+    """
+    path = dataset.root / FILE
+    if verify:
+        return check_manifest(path, dataset, hashes=True)
+    if not path.exists():
+        return None
+    found, digest = compare(path, dataset, hashes=False)
+    if found:
+        _log.warning("%s is not what %s says: %s", dataset.root, FILE, found)
     return digest

@@ -7,8 +7,6 @@ Each stage leaves its result in the run directory; what is there is not done aga
 from __future__ import annotations
 
 import logging
-import platform
-import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -16,18 +14,18 @@ import torch
 
 from edge_runtime.errors import TrainingError, UsageError
 from edge_runtime.progress import clock
-from train import manifest
 from train.checkpoint import write_text
 from train.classifier import build_classifier, load_classifier, save_classifier
 from train.config import read_run_config, to_toml
 from train.config_auto import resolve
 from train.config_limits import check_limits
 from train.dataset import load_dataset
-from train.distributed import join_world, leave_world
+from train.distributed import join_world, leave_world, wait_until_seen
 from train.evaluate_run import evaluate_run
 from train.harvest import DONE, AttentionStore, harvest_attention, harvest_proposals, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
+from train.manifest import known_digest
 from train.shared import Run, read_seconds
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from train.proposals import Proposal
 
 _log = logging.getLogger(__name__)
-PATIENCE_S = 70.0  # longer than NFS keeps what it knows of a folder
 CLASSIFIER_FILE = "classifier.safetensors"
 
 
@@ -82,7 +79,7 @@ def train_run(
         reuse_memory()
         with world.main_first():  # the first reader may save a split of the photos
             dataset = load_dataset(data, negative_class=config.negative_class or None, seed=config.seed)
-            digest = _manifest(data, dataset, verify) if world.main else None
+            digest = known_digest(dataset, verify=verify) if world.main else None
         config = resolve(config, dataset)
         _check(config, dataset, world)
         torch.manual_seed(config.seed)
@@ -93,7 +90,7 @@ def train_run(
         if world.main and not resume:
             _start(out, config)
         world.barrier()
-        _see(out)
+        wait_until_seen(out / "config.toml")
         readers = workers if workers >= 0 else min(8, cores)
         facts = {"data": str(data.resolve()), "manifest": digest}
         run = Run(out, config, dataset, where, world, readers, read_seconds(out), facts)
@@ -102,19 +99,6 @@ def train_run(
         _stages(run, sst)
     finally:
         leave_world(world)
-
-
-def _manifest(data: Path, dataset: Dataset, verify: bool) -> str | None:
-    """Digest of DATA/manifest.jsonl; None without one. Sizes and classes are always compared with it."""
-    path = data / manifest.FILE
-    if verify:
-        return manifest.check_manifest(path, dataset, hashes=True)
-    if not path.exists():
-        return None
-    found, digest = manifest.compare(path, dataset, hashes=False)
-    if found:
-        _log.warning("%s is not what %s says: %s", data, path.name, found)
-    return digest
 
 
 def _configuration(out: Path, config: TrainConfig, resume: bool) -> TrainConfig:
@@ -149,18 +133,6 @@ def _start(out: Path, config: TrainConfig) -> None:
         raise TrainingError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
     write_text(out / "run_id", uuid.uuid4().hex)
     write_text(out / "config.toml", to_toml(config))
-
-
-def _see(out: Path) -> None:
-    """Every process must see what rank 0 has written; a network folder may show it a little late."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (out / "config.toml").exists():
-        if time.monotonic() > deadline:
-            raise UsageError(
-                f"{out}: rank 0 began a run there, but this machine ({platform.node()}) does not see it; "
-                "all machines need one shared folder for --out and one for DATA"
-            )
-        time.sleep(0.5)
 
 
 def _stages(run: Run, sst: SelfSupervisedTransformer) -> None:

@@ -1,7 +1,8 @@
 """One process against several: `python -m tests.bench.bench_distributed [DATA]`.
 
 Trains DATA (or rendered photos) with each number of processes from nothing, one torch thread each, and says
-seconds and photos per second of each stage, with the speed-up against one process. Exits 1 where the attention of several processes differs from one's in any bit.
+seconds and photos per second of each stage, with the speed-up against one process. Exits 1 where attention
+of several processes differs from one's in any bit.
 The clock is the wall's: on a machine busy with other work the figures say little, and the load is printed.
 """
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-import train.tarphotos
+import train.shard_index
 from edge_runtime.errors import DatasetError
 from train.dataset import load_dataset
 from train.imageio import read_image_bgr
-from train.tarphotos import TarPhoto
+from train.tarphoto import TarPhoto
 
 from .photos import HEIGHT, WIDTH, write_folders, write_photo
 from .shards import folders_to_shards, write_tar
@@ -233,13 +233,13 @@ def test_the_index_is_made_once_and_again_when_the_tar_changes(
     tmp_path: Path, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    original = train.tarphotos._make
+    original = train.shard_index._make
 
     def make(tar: Path, *rest: Any) -> Any:
         made.append(tar.name)
         return original(tar, *rest)
 
-    monkeypatch.setattr(train.tarphotos, "_make", make)
+    monkeypatch.setattr(train.shard_index, "_make", make)
     first = load_dataset(_write(tmp_path, jpeg)).splits["train"]
     second = load_dataset(tmp_path).splits["train"]
     assert made == ["train-000.tar"]

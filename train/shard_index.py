@@ -1,4 +1,4 @@
-"""Photos inside tar files (WebDataset shards), each reached directly by its offset.
+"""What a tar file of photos and labels (a WebDataset shard) holds, and where in it.
 
 train-000.tar: a/1.jpg a/1.cls a/2.jpg a/2.json ...  ──index──▶ [ShardItem(key, photo, label, boxes)]
 
@@ -10,17 +10,17 @@ comes from (seed, epoch) alone, and a run resumes at any photo.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import logging
 import os
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import DatasetError
-from train.imageheader import SUFFIXES, Header, read_header
+from train.imageheader import SUFFIXES, Header
+from train.tarphoto import TarPhoto
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,50 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = 1
-HEAD_BYTES = 1 << 16  # enough for the header of most photos
 LABEL_SUFFIXES = (".cls", ".json")
-
-
-@dataclass(frozen=True, slots=True)
-class TarPhoto:
-    """A photo in a tar, read like a `Path`. `member`: its name there."""
-
-    tar: Path
-    member: str
-    offset: int
-    size: int
-
-    @property
-    def name(self) -> str:
-        return PurePosixPath(self.member).name
-
-    def read_bytes(self) -> bytes:
-        """The file's bytes; OSError when the tar has become shorter."""
-        return _read(self.tar, self.offset, self.size)
-
-    def open(self, mode: str = "rb") -> BinaryIO:
-        """The file's bytes as a binary stream; for reading only."""
-        if mode != "rb":
-            raise ValueError(f"mode {mode!r}: a photo in a tar is only read")
-        return io.BytesIO(self.read_bytes())
-
-    def header(self) -> Header:
-        """As `read_header`, from the first bytes where they do."""
-        try:
-            return read_header(_Head(self))
-        except DatasetError:
-            return read_header(self)
-
-    def __str__(self) -> str:
-        return f"{self.tar}:{self.member}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    photo: TarPhoto
-
-    def open(self, _mode: str) -> BinaryIO:
-        return io.BytesIO(_read(self.photo.tar, self.photo.offset, min(self.photo.size, HEAD_BYTES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +167,6 @@ def _from_json(file: TarPhoto, with_boxes: bool) -> tuple[int | str | None, list
 def _plain(text: str) -> int | str:
     """A class number where the text is one, else the class name."""
     return int(text) if text.isascii() and text.isdigit() else text
-
-
-def _read(tar: Path, offset: int, size: int) -> bytes:
-    with tar.open("rb") as file:
-        file.seek(offset)
-        data = file.read(size)
-    if len(data) != size:
-        raise OSError(f"{size} bytes expected at {offset}, {len(data)} are there: the tar is cut short")
-    return data
 
 
 def _load(path: Path, tar: Path, about: dict[str, Any]) -> ShardIndex | None:
