@@ -48,6 +48,7 @@ COMMANDS = {
         "edge_runtime.commands.calibrate_camera:calibrate_camera",
         "Measure a camera with a printed board.",
     ),
+    "manifest": ("train.commands.manifest:manifest", "List a data set with hashes, or check it."),
     "synth": ("train.commands.synth:synth", "Render the synthetic tower photos and clips."),
 }
 

@@ -22,6 +22,7 @@ import torch
 
 from edge_runtime.errors import ModelError, TrainingError
 from train.checkpoint import load_tensors, save_tensors, write_text
+from train.photolist import what_changed, write_photo_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +57,7 @@ class AttentionStore:
             "features": features,
         }
         self.run_dir = run_dir
-        self._check_or_write(run_dir / "attention.json", about)
+        self._check_or_write(run_dir / "attention.json", about, images)
         parts = (("attention.f16", np.float16, (n, *shape)), ("features.f16", np.float16, (n, features)))
         paths = [run_dir / name for name, _, _ in parts]
         if not all(_has_size(path, dtype, part) for path, (_, dtype, part) in zip(paths, parts, strict=True)):
@@ -65,8 +66,9 @@ class AttentionStore:
         self.done = _open(run_dir / "attention.done", np.uint8, (n,))
 
     @staticmethod
-    def _check_or_write(path: Path, about: dict[str, Any]) -> None:
+    def _check_or_write(path: Path, about: dict[str, Any], images: Sequence[Image]) -> None:
         if not path.exists():
+            write_photo_list(path.parent, images)
             write_text(path, json.dumps(about))
             return
         try:
@@ -76,9 +78,10 @@ class AttentionStore:
         if not isinstance(found, dict):
             raise ModelError(f"{path}: damaged (no table); delete attention.* to harvest again")
         if about | found != about:
+            changed = what_changed(path.parent, images)
             raise ModelError(
-                f"{path}: harvested for other photos or another transformer; "
-                "the data set changed since this run began. Start a new run with another --out"
+                f"{path}: harvested for other photos or another transformer; the data set changed since this "
+                f"run began{f': {changed}' if changed else ''}. Start a new run with another --out"
             )
 
     def unfinished(self) -> list[list[range]]:
@@ -107,18 +110,40 @@ class AttentionStore:
         """Mark a photo that cannot be read."""
         self.done[index] = UNREADABLE
 
-    def absorb(self) -> None:
-        """Take in the shards other processes have left, and remove their files. For one process alone."""
-        for path in sorted(self.run_dir.glob("attention.*.shard*")):
-            if path.suffix == ".shard":  # else half-written when it was killed
-                tensors, _ = load_tensors(path)
-                index = tensors["index"].numpy()
-                self.maps[index] = tensors["maps"].numpy()
-                self.features[index] = tensors["features"].numpy()
-                self.flush()
-                self.done[index] = tensors["done"].numpy()
-                self.flush()
-            path.unlink()
+    def absorb(self, shards: Sequence[Sequence[range]] | None = None) -> None:
+        """Take in what other processes have saved, and remove their files. For one process alone.
+
+        Args:
+            shards: those that were dealt, looked up by name, since a listing of a network folder may be
+                old; None: whatever an earlier session has left.
+
+        Raises:
+            TrainingError: a shard that was dealt is not there.
+        """
+        if shards is None:
+            for path in sorted(self.run_dir.glob("attention.*.shard*")):
+                if path.suffix == ".shard":
+                    self._take_in(path)
+                else:  # half-written when its process was killed
+                    path.unlink()
+            return
+        for batches in shards:
+            path = shard_path(self.run_dir, batches)
+            if not path.exists():
+                raise TrainingError(
+                    f"{path}: not there; do all processes share this folder? Go on with --resume"
+                )
+            self._take_in(path)
+
+    def _take_in(self, path: Path) -> None:
+        tensors, _ = load_tensors(path)
+        index = tensors["index"].numpy()
+        self.maps[index] = tensors["maps"].numpy()
+        self.features[index] = tensors["features"].numpy()
+        self.flush()
+        self.done[index] = tensors["done"].numpy()
+        self.flush()
+        path.unlink()
 
     def flush(self) -> None:
         """Hand everything to the disk."""
@@ -130,7 +155,7 @@ class Shard:
     """What one process found out about one shard, in memory until it is saved."""
 
     def __init__(self, store: AttentionStore, batches: Sequence[range]) -> None:
-        self._run_dir = store.run_dir
+        self._path = shard_path(store.run_dir, batches)
         self._index = [i for batch in batches for i in batch]
         self._place = {i: k for k, i in enumerate(self._index)}
         n = len(self._index)
@@ -152,7 +177,12 @@ class Shard:
         parts = {"maps": self._maps, "features": self._features, "done": self._done}
         tensors = {name: torch.from_numpy(part) for name, part in parts.items()}
         tensors["index"] = torch.tensor(self._index)
-        save_tensors(self._run_dir / f"attention.{self._index[0]:09}.shard", tensors, {})
+        save_tensors(self._path, tensors, {})
+
+
+def shard_path(run_dir: Path, batches: Sequence[range]) -> Path:
+    """Where the shard of these batches is saved."""
+    return run_dir / f"attention.{batches[0].start:09}.shard"
 
 
 def _digest(lines: Iterable[str]) -> str:

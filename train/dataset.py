@@ -1,6 +1,6 @@
-"""Reads a data set in either layout, told apart by what lies in ROOT, and checks it as a whole.
+"""Reads a data set in any of its layouts, told apart by what lies in ROOT, and checks it as a whole.
 
-ROOT ──layout──▶ dataset_folders | dataset_wsol ──photos, labels, boxes of val/test──▶ checks ──▶ Dataset
+ROOT ──dataset_{folders,wsol,shards}──▶ photos, labels, boxes of val/test ──checks──▶ Dataset
 No box of the train split is ever opened.
 """
 
@@ -10,12 +10,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import DatasetError
-from train import dataset_folders, dataset_wsol
+from train import dataset_folders, dataset_shards, dataset_wsol
 from train.dataset_types import SPLITS, Dataset, Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from train.dataset_types import Broken, PhotoFile
 
 __all__ = ["BACKGROUND", "SPLITS", "Dataset", "Image", "load_dataset"]
 
@@ -40,16 +42,32 @@ def load_dataset(
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "no such folder"
         raise DatasetError(f"{root}: {what}; expected a data set folder")
+    broken: Broken = []
     if dataset_wsol.has_metadata(root):
         classes, found = dataset_wsol.read_metadata(root, splits)
+    elif dataset_shards.has_shards(root):
+        classes, found = dataset_shards.read_shards(root, splits, broken)
     elif dataset_folders.has_split_folders(root):
-        classes, found = dataset_folders.read_split_folders(root, splits)
+        classes, found = dataset_folders.read_split_folders(root, splits, broken)
     else:
-        classes, found = dataset_folders.read_flat_folders(root, splits, seed)
+        classes, found = dataset_folders.read_flat_folders(root, splits, seed, broken)
     negative = _negative_index(root, classes, negative_class)
-    dataset = Dataset(root, classes, negative, {s: tuple(found.get(s, ())) for s in SPLITS})
+    by_split = {s: tuple(found.get(s, ())) for s in SPLITS}
+    dataset = Dataset(root, classes, negative, by_split, tuple(broken))
     _check(dataset, splits)
     return dataset
+
+
+def splits_of(root: Path) -> tuple[str, ...]:
+    """The splits that lie in ROOT, whatever its layout; all where only the layout can tell."""
+    there = [
+        split
+        for split in SPLITS
+        if (root / split).is_dir()
+        or (root / "metadata" / split).is_dir()
+        or dataset_shards.shards_of(root, split)
+    ]
+    return tuple(there) or SPLITS
 
 
 def _negative_index(root: Path, classes: Sequence[str], wanted: str | None) -> int | None:
@@ -103,7 +121,7 @@ def _check_boxes(dataset: Dataset, split: str) -> None:
 
 
 def _warn_of_leaks(dataset: Dataset) -> None:
-    seen: dict[Path, str] = {}
+    seen: dict[PhotoFile, str] = {}
     for split, images in dataset.splits.items():
         shared = [image.image_id for image in images if image.path in seen]
         if shared:

@@ -25,6 +25,8 @@ from train.textfile import read_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from train.dataset_types import Broken
+
 log = logging.getLogger(__name__)
 
 SPLIT_FILE = "split.json"
@@ -35,10 +37,13 @@ def has_split_folders(root: Path) -> bool:
     return any((root / split).is_dir() for split in SPLITS)
 
 
-def read_split_folders(root: Path, splits: Sequence[str]) -> tuple[tuple[str, ...], dict[str, list[Image]]]:
+def read_split_folders(
+    root: Path, splits: Sequence[str], broken: Broken
+) -> tuple[tuple[str, ...], dict[str, list[Image]]]:
     """Photos under ROOT/<split>/<class>/, with boxes for val and test where a boxes file lies.
 
-    Class order: alphabetical over all splits. Boxes of train are never looked for.
+    Class order: alphabetical over all splits. Boxes of train are never looked for. Photos of train that
+    cannot be read are added to `broken`; in val and test they are an error.
     """
     names = {split: class_folders(root / split) for split in SPLITS if (root / split).is_dir()}
     classes = tuple(sorted({name for found in names.values() for name in found}))
@@ -53,25 +58,23 @@ def read_split_folders(root: Path, splits: Sequence[str]) -> tuple[tuple[str, ..
         images: list[Image] = []
         for label, name in enumerate(classes):
             if name in names.get(split, ()):
-                images += _read_class(root, root / split / name, label, skip_broken=split == "train")
+                images += _read_class(root, root / split / name, label, broken if split == "train" else None)
         result[split] = images if split == "train" else _with_boxes(root, split, images, classes)
     return classes, result
 
 
 def read_flat_folders(
-    root: Path, splits: Sequence[str], seed: int
+    root: Path, splits: Sequence[str], seed: int, broken: Broken
 ) -> tuple[tuple[str, ...], dict[str, list[Image]]]:
     """Photos under ROOT/<class>/, divided by ROOT/split.json, which is made when it is not there."""
     classes = tuple(class_folders(root))
     if not classes:
         raise DatasetError(
-            f"{root}: no data set here; expected train/<class>/*.jpg, <class>/*.jpg "
+            f"{root}: no data set here; expected train/<class>/*.jpg, <class>/*.jpg, train-*.tar "
             "or metadata/train/image_ids.txt"
         )
     images = [
-        image
-        for label, name in enumerate(classes)
-        for image in _read_class(root, root / name, label, skip_broken=True)
+        image for label, name in enumerate(classes) for image in _read_class(root, root / name, label, broken)
     ]
     chosen = _load_or_make_split(root, images, seed)
     return classes, {split: [i for i in images if chosen[i.image_id] == split] for split in splits}
@@ -85,9 +88,9 @@ def class_folders(folder: Path) -> list[str]:
         raise DatasetError(f"{folder}: cannot be read ({error.strerror or error})") from error
 
 
-def _read_class(root: Path, folder: Path, label: int, *, skip_broken: bool) -> list[Image]:
+def _read_class(root: Path, folder: Path, label: int, broken: Broken | None) -> list[Image]:
+    """Photos of one class; one that cannot be read goes to `broken`, or is an error when that is None."""
     images: list[Image] = []
-    broken: list[str] = []
     rotated = others = 0
     for path in files_below(folder):
         if path.suffix.lower() not in SUFFIXES:
@@ -96,14 +99,13 @@ def _read_class(root: Path, folder: Path, label: int, *, skip_broken: bool) -> l
         try:
             header = read_header(path)
         except DatasetError as error:
-            if not skip_broken:
+            if broken is None:
                 raise
-            broken.append(str(error))
+            log.warning("skipped: %s", error)
+            broken.append((path.relative_to(root).as_posix(), str(error)))
             continue
         rotated += header.orientation != 1
         images.append(Image(path, path.relative_to(root).as_posix(), label, header.width, header.height))
-    for message in broken:
-        log.warning("skipped: %s", message)
     if others:
         log.debug("%s: %d files that are no photos were ignored", folder, others)
     if rotated:

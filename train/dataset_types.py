@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from train.tarphoto import TarPhoto
+
+    PhotoFile: TypeAlias = Path | TarPhoto
+    Broken: TypeAlias = list[tuple[str, str]]  # (image id, why it cannot be used)
 
 SPLITS = ("train", "val", "test")
 
@@ -25,7 +30,7 @@ class Image:
     split that has boxes. `masks`, `ignore_mask`: OpenImages only, in place of boxes.
     """
 
-    path: Path
+    path: PhotoFile
     image_id: str
     label: int
     width: int
@@ -37,12 +42,16 @@ class Image:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Photos by split; `negative` is the index of the class without any object, or None."""
+    """Photos by split; `negative` is the index of the class without any object, or None.
+
+    `broken`: (image id, reason) of what lies in train and cannot be used.
+    """
 
     root: Path
     classes: tuple[str, ...]
     negative: int | None
     splits: Mapping[str, tuple[Image, ...]]
+    broken: tuple[tuple[str, str], ...] = ()
 
     def has_boxes(self, split: str) -> bool:
         """True when the photos of this split come with boxes to judge by."""

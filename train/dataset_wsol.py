@@ -181,6 +181,14 @@ def _class_names(folder: Path, splits: dict[str, list[Image]]) -> tuple[str, ...
                     _label(f, w) for w, f in _read_table(other, 1, _read_ids(folder / split / IDS)).values()
                 }
         return tuple(str(label) for label in range(max(labels, default=-1) + 1))
+    names = read_class_names(path)
+    if labels and max(labels) >= len(names):
+        raise DatasetError(f"{path}: {len(names)} classes, but class {max(labels)} is used in {LABELS}")
+    return names
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Class names of a classes.txt: `name` or `id,name` a line, in order."""
     names: list[str] = []
     for number, line in numbered_lines(path):
         head, comma, tail = line.partition(",")
@@ -190,6 +198,4 @@ def _class_names(folder: Path, splits: dict[str, list[Image]]) -> tuple[str, ...
         if not name or name in names:
             raise DatasetError(f"{path} line {number}: class name {name!r} is empty or repeated")
         names.append(name)
-    if labels and max(labels) >= len(names):
-        raise DatasetError(f"{path}: {len(names)} classes, but class {max(labels)} is used in {LABELS}")
     return tuple(names)

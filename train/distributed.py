@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import os
+import platform
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -17,8 +19,10 @@ from edge_runtime.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 T = TypeVar("T")
+SHOWS_UP_S = 70.0  # longer than NFS keeps what it knows of a folder
 PATIENCE = datetime.timedelta(hours=12)  # a harvest on rank 0 may take long while others wait
 
 
@@ -126,3 +130,19 @@ def leave_world(world: World) -> None:
     """Leave the group; harmless in a single process."""
     if world.size > 1 and dist.is_initialized():
         dist.destroy_process_group()
+
+
+def wait_until_seen(path: Path) -> None:
+    """Wait until a file that rank 0 has written shows up here; a network folder may be a little late.
+
+    Raises:
+        UsageError: it does not, so the machines do not share the folder.
+    """
+    deadline = time.monotonic() + SHOWS_UP_S
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"{path}: written by rank 0, but not to be seen on this machine ({platform.node()}); "
+                "all machines need one shared folder for --out and one for DATA"
+            )
+        time.sleep(0.5)

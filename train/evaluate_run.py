@@ -71,7 +71,9 @@ def _evaluate(run: Run, which: str, proposals: dict[str, NDArray[np.int64]]) -> 
     side, negative = run.config.localizer.eval_size, run.dataset.negative
 
     def predict(split: str) -> Iterator[Prediction]:
-        return predict_run(model, run.dataset.splits[split], (side, side), workers=run.workers)
+        images = run.dataset.splits[split]
+        watch = run.quarantine.watch(images)
+        return predict_run(model, images, (side, side), workers=run.workers, on_skip=watch)
 
     val = score_split(predict("val"), negative, proposals=proposals)
     chosen = choose_thresholds(val)

@@ -61,7 +61,8 @@ def harvest_attention(
     side = sst.config.size
     if world.main:
         store.absorb()
-    mine = world.share(world.agree(store.unfinished()))
+    shards = world.agree(store.unfinished())
+    mine = world.share(shards)
 
     def load(_epoch: int, index: int) -> tuple[int, NDArray[np.uint8]]:
         return index, resize_frame(read_image_bgr(images[index].path), side, side)
@@ -84,8 +85,8 @@ def harvest_attention(
                 progress.step()
             into.flush()
     world.barrier()
-    if world.main:
-        store.absorb()
+    if world.main and world.size > 1:
+        store.absorb(shards)
 
 
 def harvest_proposals(
@@ -122,32 +123,37 @@ def harvest_proposals(
             progress.step()
     world.barrier()
     if world.main:
-        _gather(run_dir, images)
+        _gather(run_dir, images, world.size)
     world.barrier()
     known = read_proposals(whole)  # as rounded in the file: a resumed run sees the same numbers
     return [known[image.image_id] for image in images]
 
 
-def _parts(run_dir: Path) -> list[Path]:
-    return sorted(run_dir.glob("proposals.[0-9]*.part"))
-
-
 def _known(run_dir: Path) -> dict[str, list[Proposal]]:
     """What any process of any session has written."""
     known = read_proposals(run_dir / PROPOSALS)
-    for part in _parts(run_dir):
+    for part in sorted(run_dir.glob("proposals.[0-9]*.part")):
         known |= read_proposals(part)
     return known
 
 
-def _gather(run_dir: Path, images: Sequence[Image]) -> None:
+def _gather(run_dir: Path, images: Sequence[Image], size: int) -> None:
     """One file in the order of the photos; nothing is done where one process wrote it so."""
-    known, parts = _known(run_dir), _parts(run_dir)
+    known = _known(run_dir)
+    parts = {run_dir / f"proposals.{rank}.part" for rank in range(size)}  # a listing may be old
+    for part in parts:
+        known |= read_proposals(part)
     ids = list(dict.fromkeys(image.image_id for image in images))
-    if parts or list(known) != ids:
+    if missing := [name for name in ids if name not in known]:
+        raise TrainingError(
+            f"{run_dir}: no proposals of {len(missing)} photos, the first is {missing[0]}; do all processes "
+            "share this folder? Go on with --resume"
+        )
+    parts |= set(run_dir.glob("proposals.[0-9]*.part"))
+    if list(read_proposals(run_dir / PROPOSALS)) != ids:
         write_text(run_dir / PROPOSALS, "".join(_line(name, known[name]) + "\n" for name in ids))
     for part in parts:
-        part.unlink()
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, Protocol
 
 from edge_runtime.errors import DatasetError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
@@ -31,7 +28,13 @@ class Header:
     orientation: int = 1
 
 
-def read_header(path: Path) -> Header:
+class Openable(Protocol):
+    """A `Path`, or what opens like one."""
+
+    def open(self, mode: str, /) -> IO[bytes]: ...
+
+
+def read_header(path: Openable) -> Header:
     """Read size and orientation of a photo.
 
     Raises:
@@ -53,7 +56,7 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def _parse(file: BinaryIO) -> Header | None:
+def _parse(file: IO[bytes]) -> Header | None:
     start = file.read(32)
     if start[:2] == b"\xff\xd8":
         file.seek(2)
@@ -68,7 +71,7 @@ def _parse(file: BinaryIO) -> Header | None:
     return None
 
 
-def _parse_jpeg(file: BinaryIO) -> Header | None:
+def _parse_jpeg(file: IO[bytes]) -> Header | None:
     orientation = 1
     while (byte := file.read(1)) == b"\xff":
         while (byte := file.read(1)) == b"\xff":  # fill bytes

@@ -12,13 +12,13 @@ from edge_runtime.errors import DatasetError
 from edge_runtime.imagefile import decode_image, is_cut_short
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
+    from train.dataset_types import PhotoFile
 
-def read_image_bgr(path: Path, *, expected_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+
+def read_image_bgr(path: PhotoFile, *, expected_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Decode one photo.
 
     Args:

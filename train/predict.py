@@ -41,6 +41,7 @@ def predict_run(
     *,
     batch: int = BATCH,
     workers: int = 1,
+    on_skip: Callable[[int, str], None] | None = None,
 ) -> Iterator[Prediction]:
     """Maps and class probabilities of a trained network in float32, as an exported file computes them.
 
@@ -48,6 +49,7 @@ def predict_run(
         model: in eval mode, on any device.
         input_hw: network input, pixels.
         workers: threads that decode photos ahead.
+        on_skip: told position and reason of a photo that cannot be read.
 
     Yields:
         (photo, map (h, w) float32 in [0, 1], class probabilities (K,) float32). Photos that cannot be read
@@ -65,7 +67,7 @@ def predict_run(
             maps, probs = foreground(map_logits), class_logits.softmax(1)
         return maps.cpu().numpy(), probs.cpu().numpy()
 
-    yield from _predict(infer, images, input_hw, batch, workers)
+    yield from _predict(infer, images, input_hw, batch, workers, on_skip)
 
 
 def predict_model_file(
@@ -91,6 +93,7 @@ def _predict(
     input_hw: tuple[int, int],
     batch: int,
     workers: int,
+    on_skip: Callable[[int, str], None] | None = None,
 ) -> Iterator[Prediction]:
     def load(_epoch: int, index: int) -> tuple[Image, NDArray[np.uint8]]:
         image = images[index]
@@ -98,7 +101,7 @@ def _predict(
         return image, resize_frame(photo, *input_hw)
 
     batches = [list(range(i, min(i + batch, len(images)))) for i in range(0, len(images), batch)]
-    with PhotoLoader(load, workers) as loader:
+    with PhotoLoader(load, workers, on_skip) as loader:
         for items in loader.tolerant(0, batches):
             if items:
                 maps, probs = infer([frame for _, frame in items])

@@ -20,11 +20,12 @@ from train.config import read_run_config, to_toml
 from train.config_auto import resolve
 from train.config_limits import check_limits
 from train.dataset import load_dataset
-from train.distributed import join_world, leave_world
+from train.distributed import join_world, leave_world, wait_until_seen
 from train.evaluate_run import evaluate_run
 from train.harvest import DONE, AttentionStore, harvest_attention, harvest_proposals, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
+from train.manifest import known_digest
 from train.shared import Run, read_seconds
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
@@ -54,6 +55,7 @@ def train_run(
     device: str = "auto",
     threads: int = 0,
     workers: int = -1,
+    verify: bool = False,
 ) -> None:
     """Train on the photos of `data` into the run directory `out`.
 
@@ -61,6 +63,7 @@ def train_run(
         resume: go on with the run in `out`; its own config.toml is used, `config` is ignored.
         threads: torch threads, 0: this process's share of the cores. workers: photo decoding threads,
             -1: chosen.
+        verify: compare the photos with DATA/manifest.jsonl, hash by hash, before anything else.
 
     Raises:
         DipsEdgeError: bad data, settings or weights (before anything is written); `out` exists; no
@@ -76,6 +79,7 @@ def train_run(
         reuse_memory()
         with world.main_first():  # the first reader may save a split of the photos
             dataset = load_dataset(data, negative_class=config.negative_class or None, seed=config.seed)
+            digest = known_digest(dataset, verify=verify) if world.main else None
         config = resolve(config, dataset)
         _check(config, dataset, world)
         torch.manual_seed(config.seed)
@@ -86,9 +90,13 @@ def train_run(
         if world.main and not resume:
             _start(out, config)
         world.barrier()
+        wait_until_seen(out / "config.toml")
         readers = workers if workers >= 0 else min(8, cores)
-        facts = {"data": str(data.resolve())}
-        _stages(Run(out, config, dataset, where, world, readers, read_seconds(out), facts), sst)
+        facts = {"data": str(data.resolve()), "manifest": digest}
+        run = Run(out, config, dataset, where, world, readers, read_seconds(out), facts)
+        for item, reason in dataset.broken if world.main else ():
+            run.quarantine.add(item, reason)
+        _stages(run, sst)
     finally:
         leave_world(world)
 

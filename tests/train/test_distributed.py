@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 import torch.distributed as dist
 
-from edge_runtime.errors import TrainingError
-from train.distributed import World, join_world
+import train.distributed
+from edge_runtime.errors import TrainingError, UsageError
+from train.distributed import World, join_world, wait_until_seen
 from train.tensors import choose_device
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
@@ -46,3 +52,40 @@ def test_a_process_that_is_gone_is_told_in_one_line(monkeypatch: pytest.MonkeyPa
 def test_only_known_devices_are_chosen() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        pytest.param([3, 2], [1.2, 0.8], id="unequal shares"),
+        pytest.param([4, 4], [1.0, 1.0], id="equal shares"),
+        pytest.param([5, 0], [2.0, 0.0], id="nothing here"),
+        pytest.param([0, 0], [0.0, 0.0], id="nothing anywhere"),
+    ],
+)
+def test_means_of_unequal_shares_average_to_the_mean_of_all(
+    counts: list[int], expected: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(World, "mean", lambda _, value: torch.tensor(sum(counts) / len(counts)))
+    weights = [World(rank, 2).weight(count) for rank, count in enumerate(counts)]
+    assert weights == pytest.approx(expected)
+    items = [torch.arange(1.0, n + 1) for n in counts]
+    if sum(counts):
+        averaged = sum(w * float(x.mean()) for w, x in zip(weights, items, strict=True) if len(x)) / len(
+            counts
+        )
+        assert averaged == pytest.approx(float(torch.cat(items).mean()))
+
+
+def test_a_single_process_weighs_its_items_as_they_are() -> None:
+    assert World().weight(3) == 1.0
+    assert World().weight(0) == 1.0
+    assert World().agree({"a": 1}) == {"a": 1}
+
+
+def test_a_folder_that_only_rank_0_sees_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train.distributed, "SHOWS_UP_S", 0.0)
+    (tmp_path / "here").touch()
+    wait_until_seen(tmp_path / "here")
+    with pytest.raises(UsageError, match="all machines need one shared folder"):
+        wait_until_seen(tmp_path / "config.toml")

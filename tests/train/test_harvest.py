@@ -134,18 +134,27 @@ def test_lost_maps_are_harvested_again(run_dir: Path, images: list[Image]) -> No
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "said"),
     [
-        pytest.param(lambda images: images[:-1], id="a photo less"),
-        pytest.param(lambda images: images[::-1], id="another order"),
+        pytest.param(lambda images: images[:-1], r"1 gone \(19.png\)", id="a photo less"),
+        pytest.param(lambda images: images[::-1], "the order of the photos is another", id="another order"),
         pytest.param(
-            lambda images: [dataclasses.replace(images[0], label=1), *images[1:]], id="another label"
+            lambda images: [dataclasses.replace(images[0], label=1), *images[1:]],
+            r"1 of another class \(0.png\)",
+            id="another label",
+        ),
+        pytest.param(
+            lambda images: [*images[2:], dataclasses.replace(images[0], image_id="x.png")],
+            r"2 gone \(0.png, ...\), 1 new \(x.png\)",
+            id="two gone, one new",
         ),
     ],
 )
-def test_a_store_of_other_photos_is_refused(run_dir: Path, images: list[Image], change: Any) -> None:
+def test_a_store_of_other_photos_is_refused_and_they_are_named(
+    run_dir: Path, images: list[Image], change: Any, said: str
+) -> None:
     _store(run_dir, images)
-    with pytest.raises(ModelError, match="the data set changed"):
+    with pytest.raises(ModelError, match=f"the data set changed since this run began: {said}"):
         _store(run_dir, change(images))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -305,3 +306,43 @@ def test_two_processes_share_one_global_batch(tmp_path: Path) -> None:
     assert second["lr"] == pytest.approx(first["lr"])  # as many steps of as many photos
     ids = [json.loads(line)["id"] for line in (two / "proposals.jsonl").read_text().splitlines()]
     assert ids == [json.loads(line)["id"] for line in (one / "proposals.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_one_process_killed_ends_the_others_and_three_go_on_where_two_stopped(tmp_path: Path) -> None:
+    """With the linear classifier, which all fit alike, everything before the localizer equals one process."""
+    data = write_tiny_set(tmp_path / "set", train=24)
+    alone, many = tmp_path / "alone", tmp_path / "many"
+    assert _start(data, alone, "--classifier", "linear").wait(600) == 0
+    first, second = _start_many(2, data, many, "--classifier", "linear")
+    deadline = time.monotonic() + 300
+    while not (many / "attention.json").exists():
+        assert second.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    second.kill()
+    _, said = first.communicate(timeout=300)
+    assert first.returncode == 1
+    assert said.decode().splitlines()[-1].startswith("error: another process of this run has stopped")
+    assert b"Traceback" not in said
+    for process in _start_many(3, data, many, "--resume"):
+        _, said = process.communicate(timeout=600)
+        assert process.returncode == 0, said.decode()
+    before = ("attention.f16", "features.f16", "attention.done", "classifier.safetensors", "proposals.jsonl")
+    assert [name for name in before if (alone / name).read_bytes() != (many / name).read_bytes()] == []
+    assert not [path for path in many.iterdir() if path.suffix in {".part", ".shard"}]
+
+
+def _start_many(size: int, data: Path, out: Path, *flags: str) -> list[subprocess.Popen[bytes]]:
+    """As torchrun starts them, so that a test can kill one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [*DIPS_EDGE, "train", str(data), "--out", str(out), "--threads", "1", *FLAGS, *flags]
+    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
+    return [
+        subprocess.Popen(
+            [*command, "--device", "cpu"], stderr=subprocess.PIPE, env={**shared, "RANK": str(rank)}
+        )
+        for rank in range(size)
+    ]

@@ -20,9 +20,11 @@ from train.checkpoint import load_tensors
 from train.config import to_toml
 from train.distributed import World
 from train.localizer import load_localizer
+from train.quarantine import read_quarantine
 from train.run import train_run
 from train.shared import Run, read_seconds
 
+from .shards import folders_to_shards
 from .tiny import tiny_config, write_tiny_set
 
 if TYPE_CHECKING:
@@ -243,6 +245,30 @@ def test_a_photo_that_is_corrupt_from_the_start_is_left_out_named_and_counted(
     assert named[-1] == "1 photos could not be read, the first is train/thing/3.png"
     assert len(named) == 2  # not once per epoch
     assert _metrics(out)["skipped"] == ["train/thing/3.png"]
+    listed = read_quarantine(out / "quarantine.jsonl")
+    assert [(entry["id"], entry["stage"]) for entry in listed.values()] == [
+        ("train/thing/3.png", "attention")
+    ]
+    assert "cut short" in listed["train/thing/3.png"]["reason"]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_what_the_data_set_cannot_give_is_listed_too_and_the_run_goes_on(tmp_path: Path) -> None:
+    shards = folders_to_shards(write_tiny_set(tmp_path / "set", train=8), tmp_path / "shards")
+    tar = shards / "train-002.tar"
+    tar.write_bytes(tar.read_bytes().rstrip(b"\0")[:-600])
+    out = _train(shards, tmp_path / "run")
+    listed = read_quarantine(out / "quarantine.jsonl")
+    assert {entry["stage"] for entry in listed.values()} == {"data set"}
+    assert "cut short" in listed["train/train-002.tar"]["reason"]
+    before = (out / "quarantine.jsonl").read_bytes()
+    _train(shards, out, resume=True)
+    assert (out / "quarantine.jsonl").read_bytes() == before
+
+
+def test_shards_give_the_bytes_that_the_folders_gave(data: Path, finished: Path, tmp_path: Path) -> None:
+    shards = folders_to_shards(data, tmp_path / "shards")
+    assert _same(finished, _train(shards, tmp_path / "run")) == []
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -74,6 +74,7 @@ SETTINGS = {
 @click.option(
     "--workers", type=click.IntRange(-1), default=-1, help="Threads that decode photos; -1: chosen."
 )
+@click.option("--verify", is_flag=True, help="First compare DATA with its manifest, hash by hash.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
 def train(
     data: Path,
@@ -83,6 +84,7 @@ def train(
     device: str,
     threads: int,
     workers: int,
+    verify: bool,
     resume: bool,
     **flags: Any,
 ) -> None:
@@ -104,7 +106,9 @@ def train(
     from train.run import train_run
 
     try:
-        train_run(data, out, config, resume=resume, device=device, threads=threads, workers=workers)
+        train_run(
+            data, out, config, resume=resume, device=device, threads=threads, workers=workers, verify=verify
+        )
     except KeyboardInterrupt:
         if (out / "config.toml").exists() and os.environ.get("RANK", "0") == "0":
             click.echo(f"stopped; go on with `dips-edge train {data} --out {out} --resume`", err=True)
