@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from edge_runtime.errors import TrainingError
 from edge_runtime.preprocess import resize_frame
 from train.checkpoint import write_bytes
 from train.config import SstConfig
@@ -52,7 +53,8 @@ class Check:
         most = config.check.photos
         self._bank, self._asked = evenly(frames.train, most), evenly(frames.val, most)
         self._twins = evenly(frames.val or frames.train, min(TWINS, most))
-        self._shown = evenly(frames.val or frames.train, config.check.pictures)
+        self._shown = evenly(self._twins, config.check.pictures)
+        self._unreadable: set[Path] = set()  # said once
         self.facts: dict[str, object] = {"twin_photos": len(self._twins)}
         labels = [photo.label for photo in self._asked or self._bank]
         self._labelled = None not in labels and len(set(labels)) > 1
@@ -73,8 +75,7 @@ class Check:
         sst = SelfSupervisedTransformer(network, self._device)
         figures = {"knn": self._knn(sst)} if self._labelled else {}
         first, second = (self._features(sst, self._twins, self._window(which))[0] for which in (0, 1))
-        if self._shown:
-            self._draw(sst, epoch)
+        self._draw(sst, epoch)
         return figures | {"twins": twins_found(first, second)}
 
     def _knn(self, sst: SelfSupervisedTransformer) -> float:
@@ -96,13 +97,20 @@ class Check:
         def load(_epoch: int, index: int) -> tuple[int, Pixels]:
             return index, cut(index, read_image_bgr(photos[index].path))
 
-        batches = [range(i, min(i + BATCH, len(photos))) for i in range(0, len(photos), BATCH)]
+        good = [i for i, photo in enumerate(photos) if photo.path not in self._unreadable]
+        batches = [good[i : i + BATCH] for i in range(0, len(good), BATCH)]
         found, kept = [], []
         with PhotoLoader(load, self._workers) as loader:
-            for loaded in loader(0, batches):
-                features = sst(stack_images([pixels for _, pixels in loaded]))[1]
-                found.append(features[:, -(sst.features // FEATURE_BLOCKS) :].cpu())
-                kept += [index for index, _ in loaded]
+            for loaded in loader.tolerant(0, batches):
+                if loaded:
+                    features = sst(stack_images([pixels for _, pixels in loaded]))[1]
+                    found.append(features[:, -(sst.features // FEATURE_BLOCKS) :].cpu())
+                    kept += [index for index, _ in loaded]
+            self._unreadable |= {photos[i].path for i in loader.skipped}
+        if not found:
+            raise TrainingError(
+                f"not one of {len(photos)} photos could be read, the first is {photos[0].path}"
+            )
         return torch.cat(found), kept
 
     def _whole(self, _index: int, photo: Pixels) -> Pixels:
@@ -120,7 +128,10 @@ class Check:
         return cut
 
     def _draw(self, sst: SelfSupervisedTransformer, epoch: int) -> None:
-        photos = [read_image_bgr(photo.path) for photo in self._shown]
+        shown = [photo for photo in self._shown if photo.path not in self._unreadable]
+        if not shown:
+            return
+        photos = [read_image_bgr(photo.path) for photo in shown]
         maps, _ = sst(stack_images([self._whole(0, photo) for photo in photos]))
         path = self._out / PICTURES / f"{epoch:04}.png"
         path.parent.mkdir(exist_ok=True)

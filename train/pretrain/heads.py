@@ -43,9 +43,13 @@ class ProjectionHead(nn.Module):
         nn.init.normal_(self.prototypes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, dim) to (N, K): cosines, in [-1, 1]."""
-        point = F.normalize(self.mlp(x).float(), dim=-1)
-        return F.linear(point, F.normalize(self.prototypes, dim=-1))
+        """(N, dim) to (N, K) float32: cosines, in [-1, 1].
+
+        Never in half precision: divided by a temperature of 0.04, its rounding would be the loudest signal.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            point = F.normalize(self.mlp(x.float()), dim=-1)
+            return F.linear(point, F.normalize(self.prototypes, dim=-1))
 
 
 class Branch(nn.Module):
