@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from train.pretrain.frames import Frames, Photo
 
     Pixels = NDArray[np.uint8]
+    from train.dataset_types import PhotoFile
 
 AGREE_STREAM = 7
 TWINS = 500  # photos whose two views are compared
@@ -54,7 +55,7 @@ class Check:
         self._bank, self._asked = evenly(frames.train, most), evenly(frames.val, most)
         self._twins = evenly(frames.val or frames.train, min(TWINS, most))
         self._shown = evenly(self._twins, config.check.pictures)
-        self._unreadable: set[Path] = set()  # said once
+        self._unreadable: set[PhotoFile] = set()  # said once
         self.facts: dict[str, object] = {"twin_photos": len(self._twins)}
         labels = [photo.label for photo in self._asked or self._bank]
         self._labelled = None not in labels and len(set(labels)) > 1

@@ -19,10 +19,10 @@ from train.views import View, render, rng_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from train.dataset_types import PhotoFile
     from train.pretrain.config import PretrainConfig
 
 CROP_STREAM = 5
@@ -121,7 +121,7 @@ def render_crop(
 class CropSource:
     """Makes the crops of photo `index` in epoch `epoch`; deterministic, safe to call from threads."""
 
-    def __init__(self, paths: Sequence[Path], config: PretrainConfig) -> None:
+    def __init__(self, paths: Sequence[PhotoFile], config: PretrainConfig) -> None:
         self._paths, self._seed, self._crops = paths, config.seed, config.crops
 
     def __call__(self, epoch: int, index: int) -> Crops:

@@ -19,7 +19,7 @@ from edge_runtime.errors import DatasetError, TrainingError
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.progress import Progress
 from edge_runtime.sources.video import Video
-from train import dataset_folders, dataset_wsol
+from train import dataset_folders, dataset_shards, dataset_wsol
 from train.checkpoint import write_text
 from train.imageheader import SUFFIXES
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from train.dataset_types import Image
+    from train.dataset_types import Broken, Image, PhotoFile
     from train.pretrain.config import FramesConfig
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".m4v", ".webm", ".mpg", ".mpeg", ".ts"})
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class Photo:
     """`photo_id`: unique in the source. `label`: for the check only; None where nobody gave one."""
 
-    path: Path
+    path: PhotoFile
     photo_id: str
     label: int | None = None
 
@@ -103,14 +103,19 @@ def _of_dataset(root: Path) -> Frames | None:
     be flights.
     """
     wanted = ("train", "val")
+    broken: Broken = []
     if dataset_wsol.has_metadata(root):
         classes, found = dataset_wsol.read_metadata(root, wanted)
     elif (root / "train").is_dir() and dataset_folders.class_folders(root / "train"):
-        classes, found = dataset_folders.read_split_folders(root, wanted)
+        classes, found = dataset_folders.read_split_folders(root, wanted, broken)
+    elif dataset_shards.has_shards(root):
+        classes, found = dataset_shards.read_shards(root, wanted, broken)
     elif (root / dataset_folders.SPLIT_FILE).is_file():
-        classes, found = dataset_folders.read_flat_folders(root, wanted, seed=0)
+        classes, found = dataset_folders.read_flat_folders(root, wanted, 0, broken)
     else:
         return None
+    for photo_id, why in broken:
+        _log.warning("%s: left out: %s", photo_id, why)
     return Frames(_labelled(found["train"]), _labelled(found["val"]), tuple(classes))
 
 
