@@ -16,6 +16,7 @@ from train.evaluation import choose_thresholds, evaluate_split, report_split, sc
 from train.localizer import load_localizer
 from train.metrics_center import center_box_figures
 from train.predict import predict_run
+from train.presence import KEY, fit_on_val
 from train.report import write_report
 from train.split_scores import pseudo_boxes
 
@@ -76,11 +77,14 @@ def _evaluate(run: Run, which: str, proposals: dict[str, NDArray[np.int64]]) -> 
         return predict_run(model, images, (side, side), workers=run.workers, on_skip=watch)
 
     val = score_split(predict("val"), negative, proposals=proposals)
-    chosen = choose_thresholds(val)
+    chosen, in_view = choose_thresholds(val), fit_on_val(val)
+    if in_view.note is not None:
+        _log.info("%s checkpoint, P(in view): %s", which, in_view.note)
     result: dict[str, Any] = {
         "decision_threshold": chosen.decision,
         "presence_threshold": chosen.presence,
         "tau": chosen.tau,
+        KEY: in_view.to_json(),
         "val": report_split(val, chosen),
     }
     if run.dataset.splits["test"]:

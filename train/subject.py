@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import DatasetError, ModelError, UsageError
 from train.evaluation import WITHOUT_BOXES, Thresholds
+from train.presence import calibration_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,7 +102,10 @@ def open_run(run_dir: Path, checkpoint: str) -> Subject:
             classes=tuple(metrics["classes"]),
             negative_class=metrics["negative_class"],
             thresholds=Thresholds(
-                float(part["tau"]), float(part["decision_threshold"]), float(part["presence_threshold"])
+                float(part["tau"]),
+                float(part["decision_threshold"]),
+                float(part["presence_threshold"]),
+                calibration_of(part),
             ),
             predict=lambda images, workers: predict_run(model, images, (height, width), workers=workers),
             origin={
@@ -127,7 +131,12 @@ def open_model_file(path: Path, device: str = "cpu") -> Subject:
         name=str(file),
         classes=contract.classes,
         negative_class=contract.negative_class,
-        thresholds=Thresholds(float(tau), contract.decision_threshold, contract.presence_threshold),
+        thresholds=Thresholds(
+            float(tau),
+            contract.decision_threshold,
+            contract.presence_threshold,
+            contract.presence_calibration,
+        ),
         predict=lambda images, workers: predict_model_file(file, images, workers=workers, device=device),
         origin={
             "checkpoint": contract.metrics.get("checkpoint"),
