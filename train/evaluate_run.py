@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from train.config import TrainConfig
+    from train.epochs import Outcome
     from train.evaluation import Prediction
-    from train.loop import Outcome
     from train.proposals import Proposal
     from train.shared import Run
 
@@ -41,7 +42,9 @@ SAID = (
 )
 
 
-def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Proposal]]) -> None:
+def evaluate_run(
+    run: Run[TrainConfig], outcome: Outcome, val_proposals: Sequence[Sequence[Proposal]]
+) -> None:
     """Evaluate both checkpoints; write `metrics.json`, then `report.html`."""
     proposals = pseudo_boxes(run.dataset.splits["val"], val_proposals)
     results: dict[str, Any] = {which: _evaluate(run, which, proposals) for which in ("best", "last")}
@@ -66,7 +69,7 @@ def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Pr
     _log.info("report: %s", write_report(run.out, run.dataset, workers=run.workers))
 
 
-def _evaluate(run: Run, which: str, proposals: dict[str, NDArray[np.int64]]) -> dict[str, Any]:
+def _evaluate(run: Run[TrainConfig], which: str, proposals: dict[str, NDArray[np.int64]]) -> dict[str, Any]:
     model = load_localizer(run.out, which).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side, negative = run.config.localizer.eval_size, run.dataset.negative
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from train.config import TrainConfig
     from train.dataset_types import Dataset
     from train.distributed import World
-    from train.loop import Outcome
+    from train.epochs import Outcome
     from train.proposals import Proposal
 
 _log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def _start(out: Path, config: TrainConfig) -> None:
     write_text(out / "config.toml", to_toml(config))
 
 
-def _stages(run: Run, sst: SelfSupervisedTransformer) -> None:
+def _stages(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> None:
     train, val = run.dataset.splits["train"], run.dataset.splits["val"]
     photos = [*train, *val]
     with run.stage("attention"):
@@ -149,7 +149,7 @@ def _stages(run: Run, sst: SelfSupervisedTransformer) -> None:
         _say_end(run, outcome)
 
 
-def _attention(run: Run, sst: SelfSupervisedTransformer) -> AttentionStore:
+def _attention(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> AttentionStore:
     """The store of train and val photos, filled by all processes together."""
     photos = [*run.dataset.splits["train"], *run.dataset.splits["val"]]
     shape = (sst.maps, *sst.grid)
@@ -164,7 +164,7 @@ def _attention(run: Run, sst: SelfSupervisedTransformer) -> AttentionStore:
     return store
 
 
-def _classifier(run: Run, sst: SelfSupervisedTransformer, store: AttentionStore) -> Classifier:
+def _classifier(run: Run[TrainConfig], sst: SelfSupervisedTransformer, store: AttentionStore) -> Classifier:
     path = run.out / CLASSIFIER_FILE
     classes = len(run.dataset.classes)
     if not path.exists():
@@ -191,7 +191,9 @@ def _classifier(run: Run, sst: SelfSupervisedTransformer, store: AttentionStore)
     return classifier
 
 
-def _say_recall(run: Run, train: Sequence[list[Proposal]], val: Sequence[list[Proposal]]) -> None:
+def _say_recall(
+    run: Run[TrainConfig], train: Sequence[list[Proposal]], val: Sequence[list[Proposal]]
+) -> None:
     if not run.world.main:
         return
     recall = proposal_recall(val, run.dataset.splits["val"])
@@ -204,7 +206,7 @@ def _say_recall(run: Run, train: Sequence[list[Proposal]], val: Sequence[list[Pr
         _log.warning("%d train photos have no proposal: they teach the class only", empty)
 
 
-def _say_end(run: Run, outcome: Outcome) -> None:
+def _say_end(run: Run[TrainConfig], outcome: Outcome) -> None:
     if outcome.skipped:
         _log.warning("%d photos could not be read, the first is %s", len(outcome.skipped), outcome.skipped[0])
     stages = {name: s for name, s in run.seconds.items() if "/" not in name}

@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import torch
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from train.config import TrainConfig
     from train.dataset_types import Dataset
     from train.distributed import World
 
@@ -25,16 +24,27 @@ _log = logging.getLogger(__name__)
 SECONDS_FILE = "seconds.json"
 
 
+class Seeded(Protocol):
+    """Any configuration: it has a seed."""
+
+    @property
+    def seed(self) -> int:
+        """Decides every random draw."""
+
+
+C = TypeVar("C", bound=Seeded)
+
+
 @dataclass
-class Run:
-    """What the stages share.
+class Run(Generic[C]):
+    """What the stages share; `C` is the kind of configuration.
 
     `seconds`: by stage, and by part of the localizer's steps (`localizer/...`). `facts`: what stages
     found out and metrics.json keeps.
     """
 
     out: Path
-    config: TrainConfig
+    config: C
     dataset: Dataset
     device: torch.device
     world: World
@@ -59,6 +69,9 @@ class Run:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + value, 1)
         if self.world.main:
             write_text(self.out / SECONDS_FILE, json.dumps(self.seconds))
+
+
+AnyRun: TypeAlias = "Run[Any]"
 
 
 def read_seconds(out: Path) -> dict[str, float]:
