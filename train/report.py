@@ -41,9 +41,8 @@ def write_report(run_dir: Path, dataset: Dataset, *, workers: int = 1, seed: int
     subject = open_run(run_dir, "best")
     split = "test" if dataset.splits["test"] else "val"
     images = subject.relabel(dataset, split)[:MOST_PHOTOS]
-    groups = choose(
-        judge(subject.predict(images, workers), subject.thresholds), subject.negative, PER_GROUP, seed
-    )
+    shots = judge(subject.predict(images, workers), subject.thresholds, subject.negative, subject.presence)
+    groups = choose(shots, subject.negative, PER_GROUP, seed)
     sections = [
         _summary(run_dir, metrics, split),
         _training(metrics),

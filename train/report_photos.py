@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge_runtime.boxes import Decision, decode_map
+from edge_runtime.boxes import Decision, decode_map, find_candidates
 from train.imageio import read_image_bgr
-from train.split_scores import box_ious, true_boxes
+from train.split_scores import PresenceRule, box_ious, true_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,11 +45,21 @@ class Shot:
     confidence: float
 
 
-def judge(predictions: Iterable[Prediction], thresholds: Thresholds) -> list[Shot]:
-    """Decode every photo by the deployed rule."""
+def judge(
+    predictions: Iterable[Prediction],
+    thresholds: Thresholds,
+    negative: int | None = None,
+    presence: PresenceRule = PresenceRule.MAP,
+) -> list[Shot]:
+    """Decode every photo by the deployed rule; `negative` matters to `PresenceRule.CLASS` only."""
     shots = []
     for image, score_map, class_probs in predictions:
-        decision = decode_map(score_map, thresholds.decision, thresholds.presence)
+        if presence is PresenceRule.MAP:
+            decision = decode_map(score_map, thresholds.decision, thresholds.presence)
+        else:
+            warm = presence.score(score_map, class_probs, negative)
+            found = find_candidates(score_map, thresholds.decision) if warm >= thresholds.presence else ()
+            decision = Decision(bool(found), warm, found)
         small = cv2.resize(score_map, (_KEPT_SIDE, _KEPT_SIDE), interpolation=cv2.INTER_AREA)
         label = int(class_probs.argmax())
         kept = (np.clip(small, 0, 1) * 255).astype(np.uint8)

@@ -71,6 +71,20 @@ class Run(Generic[C]):
             write_text(self.out / SECONDS_FILE, json.dumps(self.seconds))
 
 
+class Timer:
+    """Context manager; adds the seconds spent inside to `seconds[name]`."""
+
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self._seconds, self._name = seconds, name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._start
+        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + spent
+
+
 AnyRun: TypeAlias = "Run[Any]"
 
 

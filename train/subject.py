@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import DatasetError, ModelError
 from train.evaluation import WITHOUT_BOXES, Thresholds
+from train.split_scores import PresenceRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ class Subject:
     """A trained network with the thresholds that go with it.
 
     `predict(photos, workers)` gives (photo, map, class probabilities). `origin` says where it comes from:
-    checkpoint or precision, what selected it, run id.
+    checkpoint or precision, what selected it, run id. `presence`: what the presence threshold applies to.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Subject:
     negative_class: str | None
     thresholds: Thresholds
     predict: Callable[[Sequence[Image], int], Iterator[Prediction]]
+    presence: PresenceRule = PresenceRule.MAP
     origin: dict[str, Any] = field(default_factory=dict)
 
     @property
