@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import tomli_w
 
@@ -22,6 +22,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,12 @@ def preset_config(name: str) -> TrainConfig:
     return override(TrainConfig(preset=name), PRESETS[name])
 
 
-def override(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+def override(config: C, changes: Mapping[str, Any], choices: Mapping[str, tuple[str, ...]] = CHOICES) -> C:
     """Replace dotted keys (`losses.cls`); values are converted to the field's type.
+
+    Args:
+        config: a frozen dataclass with sections that are frozen dataclasses.
+        choices: allowed values by key.
 
     Raises:
         UsageError: unknown key, or a value of the wrong type or outside its choices.
@@ -197,10 +203,10 @@ def override(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
         if name not in kinds or dataclasses.is_dataclass(kinds[name]):
             raise UsageError(f"setting {key!r} does not exist; all settings: {', '.join(flatten(config))}")
         new = _convert(key, value, getattr(part, name))
-        if key in CHOICES and new not in CHOICES[key]:
-            raise UsageError(f"{key} = {new!r}: expected one of {', '.join(CHOICES[key])}")
+        if key in choices and new not in choices[key]:
+            raise UsageError(f"{key} = {new!r}: expected one of {', '.join(choices[key])}")
         part = dataclasses.replace(part, **{name: new})
-        config = dataclasses.replace(config, **{section: part}) if section else part
+        config = dataclasses.replace(config, **{section: part}) if section else part  # type: ignore[type-var]
     return config
 
 
@@ -217,7 +223,7 @@ def _convert(key: str, value: Any, now: Any) -> Any:
         raise UsageError(f"{key} = {value!r}: expected {kind.__name__}, like {now!r}") from error
 
 
-def flatten(config: TrainConfig) -> dict[str, Any]:
+def flatten(config: Any) -> dict[str, Any]:
     """All settings by dotted key, in order."""
     flat: dict[str, Any] = {}
     for f in dataclasses.fields(config):
@@ -229,7 +235,7 @@ def flatten(config: TrainConfig) -> dict[str, Any]:
     return flat
 
 
-def to_toml(config: TrainConfig) -> str:
+def to_toml(config: Any) -> str:
     """The text of `config.toml`."""
     return tomli_w.dumps(dataclasses.asdict(config))
 
@@ -244,6 +250,14 @@ def read_run_config(run_dir: Path) -> TrainConfig:
 
 def read_toml(path: Path) -> TrainConfig:
     """Read a `config.toml` back. Raises UsageError naming the file when it is not one of ours."""
+    changes = read_changes(path)
+    if "method" in changes:
+        raise UsageError(f"{path}: a run of the baseline {changes['method']!r}; a run of DiPS is needed here")
+    return apply_file(path, TrainConfig(), changes)
+
+
+def read_changes(path: Path) -> dict[str, Any]:
+    """What a `config.toml` says, by dotted key. Raises UsageError when it cannot be read as TOML."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -254,7 +268,14 @@ def read_toml(path: Path) -> TrainConfig:
             changes |= {f"{key}.{name}": item for name, item in value.items()}
         else:
             changes[key] = value
+    return changes
+
+
+def apply_file(
+    path: Path, config: C, changes: Mapping[str, Any], choices: Mapping[str, tuple[str, ...]] = CHOICES
+) -> C:
+    """`override` with what `path` said; the error names the file."""
     try:
-        return override(TrainConfig(), changes)
+        return override(config, changes, choices)
     except UsageError as error:
         raise UsageError(f"{path}: not written by this version of `dips-edge train`: {error}") from error

@@ -73,14 +73,19 @@ OBEYS = {
 
 def check_limits(config: TrainConfig) -> None:
     """Raise UsageError for the first setting whose value cannot work."""
-    for key, value in flatten(config).items():
-        rule = RULES.get(key)
-        values = value if isinstance(value, tuple) else (value,)
-        if rule is not None and not all(OBEYS[rule](v) for v in values):
-            raise UsageError(f"{key} = {value!r}: expected {rule}")
+    check_rules(config, RULES)
     if config.sampling.dilation % 2 == 0:
         raise UsageError(f"sampling.dilation = {config.sampling.dilation}: expected an odd number of pixels")
     if config.localizer.crop[0] > config.localizer.crop[1]:
         raise UsageError(f"localizer.crop = {config.localizer.crop}: expected smallest and largest share")
     if config.sampling.n_fg == config.sampling.n_bg == 0:
         raise UsageError("sampling.n_fg and sampling.n_bg are both 0: expected pixels to learn from")
+
+
+def check_rules(config: object, rules: Mapping[str, str]) -> None:
+    """Raise UsageError for the first setting, by dotted key, that does not obey its rule of `OBEYS`."""
+    for key, value in flatten(config).items():
+        rule = rules.get(key)
+        values = value if isinstance(value, tuple) else (value,)
+        if rule is not None and not all(OBEYS[rule](v) for v in values):
+            raise UsageError(f"{key} = {value!r}: expected {rule}")
