@@ -204,6 +204,11 @@ class _Loop:
         if not path.exists():
             return
         tensors, meta = load_tensors(path)
+        if {k: meta.get(k) for k in self._meta} != self._meta:
+            raise ModelError(
+                f"{path}: trained on other photos or classes; the data set changed since this run began. "
+                "Start a new run with another --out"
+            )
         try:
             self._learner.load_state(tensors)
             self._at = _Position(**meta["position"])

@@ -58,8 +58,8 @@ class AttentionStore:
         """
         n = len(images)
         about = {
-            "photos": _digest(image.image_id for image in images),
-            "labels": _digest(str(image.label) for image in images),
+            "photos": digest(image.image_id for image in images),
+            "labels": digest(str(image.label) for image in images),
             "shape": [n, *shape],
             "features": features,
         }
@@ -100,7 +100,8 @@ class AttentionStore:
             part.flush()
 
 
-def _digest(lines: Iterable[str]) -> str:
+def digest(lines: Iterable[str]) -> str:
+    """SHA-256 of the lines: tells whether a list is still the same."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

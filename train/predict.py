@@ -89,6 +89,22 @@ def _predict(
     batch: int,
     workers: int,
 ) -> Iterator[Prediction]:
+    return predict_batches(lambda frames, _: infer(frames), images, input_hw, batch, workers)
+
+
+def predict_batches(
+    infer: Callable[[list[NDArray[np.uint8]], list[Image]], Outputs],
+    images: Sequence[Image],
+    input_hw: tuple[int, int],
+    batch: int,
+    workers: int,
+) -> Iterator[Prediction]:
+    """`infer(frames, photos)` on batches of readable photos: maps and class probabilities, one by one.
+
+    Raises:
+        DatasetError: not one of the photos could be read.
+    """
+
     def load(_epoch: int, index: int) -> tuple[Image, NDArray[np.uint8]]:
         image = images[index]
         photo = read_image_bgr(image.path, expected_wh=(image.width, image.height))
@@ -98,7 +114,7 @@ def _predict(
     with PhotoLoader(load, workers) as loader:
         for items in loader.tolerant(0, batches):
             if items:
-                maps, probs = infer([frame for _, frame in items])
+                maps, probs = infer([frame for _, frame in items], [image for image, _ in items])
                 yield from ((image, m, p) for (image, _), m, p in zip(items, maps, probs, strict=True))
         skipped = loader.skipped
     if images and len(skipped) == len(images):

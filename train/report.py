@@ -9,6 +9,7 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from train.baselines.methods import DIPS
 from train.checkpoint import write_text
 from train.figures import ERROR_MEANINGS, ERROR_MODES, GROUPS, format_value
 from train.metrics_errors import KINDS
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 PER_GROUP = 6
 MOST_PHOTOS = 600  # a larger split is judged on its first photos only, for the choice of overlays
+_CHOSEN = {
+    "val boxes": "The best checkpoint was chosen by its boxes on val, which is box supervision of those photos; "
+    "the last checkpoint, reported beside it, was not chosen at all.",
+    "proposal agreement": "The best checkpoint was chosen without any box, by agreement with proposals on val; "
+    "the last checkpoint is reported beside it.",
+    "class accuracy": "The best checkpoint was chosen without any box, by its class accuracy on val; "
+    "the last checkpoint is reported beside it.",
+}
 _HEADLINES = ("box_acc_deployed", "box_acc_fixed_tau", "max_box_acc_v2", "false_alarm_rate", "class_acc")
 
 
@@ -64,17 +73,11 @@ def _summary(run_dir: Path, metrics: Mapping[str, Any], split: str) -> str:
         for key in _HEADLINES
         if figures.get(key) is not None
     )
-    boxes = metrics["selection"] == "val boxes"
-    chosen = (
-        "The best checkpoint was chosen by its boxes on val, which is box supervision of those photos; "
-        "the last checkpoint, reported beside it, was not chosen at all."
-        if boxes
-        else "The best checkpoint was chosen without any box, by agreement with proposals on val; "
-        "the last checkpoint is reported beside it."
-    )
+    chosen = _CHOSEN.get(metrics["selection"], f"The best checkpoint was chosen by: {metrics['selection']}.")
     height, width = metrics["input_size"]
+    method = f"Method: {metrics['method']}, a baseline. " if metrics.get("method", DIPS) != DIPS else ""
     facts = (
-        f"Classes: {', '.join(metrics['classes'])}. Class without an object: "
+        f"{method}Classes: {', '.join(metrics['classes'])}. Class without an object: "
         f"{metrics['negative_class'] or 'none'}. Network input {width} x {height} px. "
         f"Best epoch: {metrics.get('best_epoch', '-')}. Run id {metrics['run_id']}."
     )

@@ -7,16 +7,14 @@ Each stage leaves its result in the run directory; what is there is not done aga
 from __future__ import annotations
 
 import logging
-import uuid
 from typing import TYPE_CHECKING
 
 import torch
 
 from edge_runtime.errors import TrainingError, UsageError
 from edge_runtime.progress import clock
-from train.checkpoint import write_text
 from train.classifier import build_classifier, load_classifier, save_classifier
-from train.config import read_run_config, to_toml
+from train.config import read_run_config
 from train.config_auto import resolve
 from train.config_limits import check_limits
 from train.dataset import load_dataset
@@ -25,7 +23,7 @@ from train.evaluate_run import evaluate_run
 from train.harvest import DONE, AttentionStore, harvest_attention, harvest_proposals, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
-from train.shared import Run, read_seconds
+from train.shared import Run, check_new, read_seconds, start_run
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
 from train.tensors import choose_device, reuse_memory, usable_cores
@@ -70,7 +68,10 @@ def train_run(
     where = choose_device(device)
     world = join_world(where.type)
     try:
-        config = _configuration(out, config, resume)
+        if resume:
+            config = read_run_config(out)
+        else:
+            check_new(out)
         cores = max(1, usable_cores() // world.local_size)
         torch.set_num_threads(threads or cores)
         reuse_memory()
@@ -84,21 +85,13 @@ def train_run(
             _rehearse(config, dataset)
         world.barrier()  # nobody has complained
         if world.main and not resume:
-            _start(out, config)
+            start_run(out, config)
         world.barrier()
         readers = workers if workers >= 0 else min(8, cores)
         facts = {"data": str(data.resolve())}
         _stages(Run(out, config, dataset, where, world, readers, read_seconds(out), facts), sst)
     finally:
         leave_world(world)
-
-
-def _configuration(out: Path, config: TrainConfig, resume: bool) -> TrainConfig:
-    if resume:
-        return read_run_config(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists and is not empty; choose another --out, or go on with --resume")
-    return config
 
 
 def _check(config: TrainConfig, dataset: Dataset, world: World) -> None:
@@ -116,15 +109,6 @@ def _rehearse(config: TrainConfig, dataset: Dataset) -> None:
     build_localizer(config.localizer, len(dataset.classes))
     if config.classifier.kind == "cnn":
         build_classifier(config, len(dataset.classes), None)
-
-
-def _start(out: Path, config: TrainConfig) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
-    write_text(out / "run_id", uuid.uuid4().hex)
-    write_text(out / "config.toml", to_toml(config))
 
 
 def _stages(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import torch
 
+from edge_runtime.errors import TrainingError, UsageError
 from train.checkpoint import write_text
+from train.config import to_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +86,22 @@ class Timer:
     def __exit__(self, *_: object) -> None:
         spent = time.perf_counter() - self._start
         self._seconds[self._name] = self._seconds.get(self._name, 0.0) + spent
+
+
+def check_new(out: Path) -> None:
+    """Raise UsageError when there is something in `out` that a new run would overwrite."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not empty; choose another --out, or go on with --resume")
+
+
+def start_run(out: Path, config: object) -> None:
+    """Make the run directory with its settings and a fresh id. Raises TrainingError when it cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+    write_text(out / "run_id", uuid.uuid4().hex)
+    write_text(out / "config.toml", to_toml(config))
 
 
 AnyRun: TypeAlias = "Run[Any]"

@@ -85,7 +85,7 @@ def glance(
 def judge_predictions(
     predictions: Iterable[tuple[int, NDArray[np.float32], NDArray[np.float32]]],
     images: Sequence[Image],
-    proposals: Sequence[Sequence[Proposal]],
+    proposals: Sequence[Sequence[Proposal]] | None,
     negative: int | None,
     presence: PresenceRule = PresenceRule.MAP,
 ) -> Glance:
@@ -102,7 +102,7 @@ def judge_predictions(
         size = (image.width, image.height)
         if image.boxes is not None and len(image.boxes):
             box_curves.append(quick_curve(small, image.boxes, size))
-        if proposals[i]:
+        if proposals is not None and proposals[i]:
             scale = np.array([image.width, image.height] * 2)
             pseudo = np.round(np.array([proposals[i][0].box]) * scale).astype(np.int64)
             proposal_curves.append(quick_curve(small, pseudo, size))
