@@ -30,6 +30,7 @@ TRAINS_FROM = (3, 10)  # Python that the rooms beside this one need; what flies 
 COMMANDS = {
     "train": ("train.commands.train:train", "Train a localizer from photos sorted into folders."),
     "evaluate": ("train.commands.evaluate:evaluate", "Measure a run or a model file on photos with boxes."),
+    "compare": ("train.commands.compare:compare", "Train several methods on the same photos, in one table."),
     "export": ("export.commands.export:export", "Turn a run into a model file for the board."),
     "calibrate": ("calibration.commands.calibrate:calibrate", "Make the int8 files of an fp32 model file."),
     "calibration": ("calibration.commands.calibration:calibration", "Look into the calibration of a model."),

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 PER_GROUP = 6
 MOST_PHOTOS = 600  # a larger split is judged on its first photos only, for the choice of overlays
 _CHOSEN = {
-    "val boxes": "The best checkpoint was chosen by its boxes on val, which is box supervision of those photos; "
-    "the last checkpoint, reported beside it, was not chosen at all.",
-    "proposal agreement": "The best checkpoint was chosen without any box, by agreement with proposals on val; "
-    "the last checkpoint is reported beside it.",
+    "val boxes": "The best checkpoint was chosen by its boxes on val, which is box supervision of those "
+    "photos; the last checkpoint, reported beside it, was not chosen at all.",
+    "proposal agreement": "The best checkpoint was chosen without any box, by agreement with proposals on "
+    "val; the last checkpoint is reported beside it.",
     "class accuracy": "The best checkpoint was chosen without any box, by its class accuracy on val; "
     "the last checkpoint is reported beside it.",
 }
@@ -61,7 +61,7 @@ def write_report(run_dir: Path, dataset: Dataset, *, workers: int = 1, seed: int
         _seconds(metrics),
     ]
     path = run_dir / "report.html"
-    write_text(path, _PAGE.format(title=escape(run_dir.name), style=_STYLE, body="\n".join(sections)))
+    write_text(path, PAGE.format(title=escape(run_dir.name), style=STYLE, body="\n".join(sections)))
     return path
 
 
@@ -179,12 +179,12 @@ def _seconds(metrics: Mapping[str, Any]) -> str:
     return f"<h2>Where the time went</h2><table>{rows}</table>{unread}" if rows else unread
 
 
-_PAGE = """<!doctype html>
+PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}: report</title><style>{style}</style></head>
 <body>{body}</body></html>
 """
-_STYLE = """
+STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:62rem;margin:2rem auto;padding:0 1rem}
 h1{margin:0 0 .3rem}h2{margin:2.2rem 0 .6rem;font-size:1.15rem}p{margin:.4rem 0;max-width:52rem}
 svg{max-width:100%;height:auto}

@@ -83,21 +83,30 @@ def choose(shots: list[Shot], negative: int | None, count: int, seed: int) -> di
 
 
 def draw(shot: Shot) -> bytes:
-    """The photo as JPEG: map as a tint, true boxes, then reported boxes (the first one thicker)."""
+    """`paint` as JPEG."""
+    return as_jpeg(paint(shot, WIDTH))
+
+
+def as_jpeg(canvas: NDArray[np.uint8]) -> bytes:
+    """(h, w, 3) BGR as the bytes of a JPEG file."""
+    return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+
+
+def paint(shot: Shot, width: int) -> NDArray[np.uint8]:
+    """The photo `width` px wide: map as a tint, true boxes, then reported boxes (the first one thicker)."""
     image = read_image_bgr(shot.image.path)
-    height = max(1, round(WIDTH * image.shape[0] / image.shape[1]))
-    small = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
-    warm = cv2.resize(shot.small_map, (WIDTH, height), interpolation=cv2.INTER_LINEAR)
+    height = max(1, round(width * image.shape[0] / image.shape[1]))
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    warm = cv2.resize(shot.small_map, (width, height), interpolation=cv2.INTER_LINEAR)
     opacity = (warm.astype(np.float32) / 255 * _TINT)[..., None]
     colors = cv2.applyColorMap(warm, cv2.COLORMAP_INFERNO)
     canvas = np.asarray(small * (1 - opacity) + colors * opacity, dtype=np.uint8)
-    size = np.array([WIDTH, height] * 2)
+    size = np.array([width, height] * 2)
     for box in true_boxes(shot.image):
         _rectangle(canvas, box * size, TRUE_BGR, 2)
     for rank, candidate in enumerate(shot.decision.candidates):
         _rectangle(canvas, np.array(candidate.box_xyxy) * size, FOUND_BGR, 1 if rank else 3)
-    encoded = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
-    return encoded.tobytes()
+    return canvas
 
 
 def _iou(image: Image, decision: Decision) -> float | None:

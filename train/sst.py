@@ -53,6 +53,10 @@ class SelfSupervisedTransformer:
         self.maps = 1 + (heads if config.heads == "all" else min(PAPER_HEADS, heads))
         self.features = FEATURE_BLOCKS * int(net.embed_dim)
 
+    def parameter_count(self) -> int:
+        """Numbers among the network's weights."""
+        return sum(p.numel() for p in self._net.parameters())
+
     def to(self, device: torch.device) -> None:
         """Move the network; photos follow it."""
         if device != self.device:

@@ -91,6 +91,10 @@ class Baseline(nn.Module):
         """Weights that learn with `optim.lr`; the others are pretrained and learn with `optim.encoder_lr`."""
         return []
 
+    def parameter_count(self) -> int:
+        """Numbers among the weights that a photo passes or that training needed."""
+        return sum(p.numel() for p in self.parameters())
+
     def chosen(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(N,) the label, and where it is the negative class or `LIKELIEST` the likeliest object class.
 

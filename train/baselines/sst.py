@@ -76,7 +76,9 @@ class RawAttention(Baseline):
             clip_quantile=config.baseline.clip_quantile,
         )
         try:
-            self._sst = SelfSupervisedTransformer(settings, torch.device("cpu"))
+            with torch.random.fork_rng():
+                torch.manual_seed(config.seed)  # weights "none" must be the same ones again
+                self._sst = SelfSupervisedTransformer(settings, torch.device("cpu"))
         except UsageError as error:
             raise UsageError(str(error).replace("sst.size", "photos.eval_size")) from error
         self.mean, self.std = self._sst.mean, self._sst.std
@@ -89,6 +91,9 @@ class RawAttention(Baseline):
         attention, features = self._sst(rgb_u8)
         maps = attention[:, int(self.head)].clone()  # out of inference mode
         return maps, self.linear.classify(features.clone()).softmax(1)
+
+    def parameter_count(self) -> int:
+        return super().parameter_count() + self._sst.parameter_count()
 
     def fit(self, run: Run[BaselineConfig]) -> tuple[Weights, Outcome]:
         train, val = run.dataset.splits["train"], run.dataset.splits["val"]
