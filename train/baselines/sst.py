@@ -110,7 +110,7 @@ class RawAttention(Baseline):
         head = self._best_head(run.dataset, store) if self.config.select != "accuracy" else None
         last = {k: v.clone() for k, v in self.state_dict().items()} | {"head": torch.tensor(MEAN)}
         best = last | {"head": torch.tensor(MEAN if head is None else head)}
-        selection = "nothing to choose by" if head is None else "val boxes"
+        selection = "nothing" if head is None else "val boxes"
         skipped = [image.image_id for i, image in enumerate(photos) if store.done[i] != DONE]
         return {"best": best, "last": last}, Outcome([], selection, 0, skipped)
 
