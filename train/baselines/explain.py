@@ -22,7 +22,7 @@ from train.tensors import autocast, stack_images
 from train.weights import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -80,8 +80,8 @@ def predict_baseline(
     object, that of the likeliest object class.
 
     Args:
-        model: in eval mode, on any device. fast: in mixed precision, for a look while training. on_skip: told of photos that
-            cannot be read.
+        model: in eval mode, on any device. fast: in mixed precision, for a look while training.
+        on_skip: told of photos that cannot be read.
 
     Yields:
         (photo, map (224, 224) float32 in [0, 1], class probabilities (K,) float32). Photos that cannot be
