@@ -268,8 +268,8 @@ def test_unsure_pixels_cost_nothing() -> None:
 def test_photos_without_an_object_guide_no_branch() -> None:
     model = _build("spg").train()
     losses = model(_photos(), torch.full((4,), NEGATIVE))
-    assert [float(losses[name]) for name in ("b1", "b2", "c")] == [0, 0, 0]
-    assert float(losses["class"]) > 0
+    assert [float(losses[name].detach()) for name in ("b1", "b2", "c")] == [0, 0, 0]
+    assert float(losses["class"].detach()) > 0
 
 
 def test_attention_of_cls_is_what_the_block_computes() -> None:
