@@ -104,7 +104,8 @@ class BaselineLearner:
                 losses: dict[str, Tensor] = self._wrapped(rgb, targets)
         with Timer(self.seconds, "backward"):
             self._optimizer.zero_grad()
-            self._scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
+            total = losses["total"] * self._run.world.weight(len(items))  # shares may be unequal
+            self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip)
             self._scaler.step(self._optimizer)
