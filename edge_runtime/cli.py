@@ -35,6 +35,7 @@ COMMANDS = {
         "Teach a transformer to see, from frames without labels.",
     ),
     "evaluate": ("train.commands.evaluate:evaluate", "Measure a run or a model file on photos with boxes."),
+    "compare": ("train.commands.compare:compare", "Train several methods on the same photos, in one table."),
     "export": ("export.commands.export:export", "Turn a run into a model file for the board."),
     "calibrate": ("calibration.commands.calibrate:calibrate", "Make the int8 files of an fp32 model file."),
     "calibration": ("calibration.commands.calibration:calibration", "Look into the calibration of a model."),

@@ -51,8 +51,8 @@ class AttentionStore:
         """
         n = len(images)
         about = {
-            "photos": _digest(image.image_id for image in images),
-            "labels": _digest(str(image.label) for image in images),
+            "photos": digest(image.image_id for image in images),
+            "labels": digest(str(image.label) for image in images),
             "shape": [n, *shape],
             "features": features,
         }
@@ -185,7 +185,8 @@ def shard_path(run_dir: Path, batches: Sequence[range]) -> Path:
     return run_dir / f"attention.{batches[0].start:09}.shard"
 
 
-def _digest(lines: Iterable[str]) -> str:
+def digest(lines: Iterable[str]) -> str:
+    """SHA-256 of the lines: tells whether a list is still the same."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+FILES = {"best": "localizer.safetensors", "last": "last.safetensors"}  # the checkpoints of a run
+
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write atomically: on any failure the file that was there stays as it was.

@@ -188,8 +188,12 @@ def preset_config(name: str) -> TrainConfig:
     return override(TrainConfig(preset=name), PRESETS[name])
 
 
-def override(config: C, changes: Mapping[str, Any]) -> C:
+def override(config: C, changes: Mapping[str, Any], choices: Mapping[str, tuple[str, ...]] = CHOICES) -> C:
     """Replace dotted keys (`losses.cls`); values are converted to the field's type.
+
+    Args:
+        config: a frozen dataclass with sections that are frozen dataclasses.
+        choices: allowed values by key.
 
     Raises:
         UsageError: unknown key, or a value of the wrong type or outside its choices.
@@ -201,8 +205,8 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
         if name not in kinds or dataclasses.is_dataclass(kinds[name]):
             raise UsageError(f"setting {key!r} does not exist; all settings: {', '.join(flatten(config))}")
         new = _convert(key, value, getattr(part, name))
-        if key in CHOICES and new not in CHOICES[key]:
-            raise UsageError(f"{key} = {new!r}: expected one of {', '.join(CHOICES[key])}")
+        if key in choices and new not in choices[key]:
+            raise UsageError(f"{key} = {new!r}: expected one of {', '.join(choices[key])}")
         part = dataclasses.replace(part, **{name: new})
         config = dataclasses.replace(config, **{section: part}) if section else part
     return config
@@ -262,6 +266,17 @@ def read_toml(path: Path) -> TrainConfig:
 
 def read_settings(path: Path, base: C, command: str) -> C:
     """The `config.toml` of `command`; what it does not name is as in `base`. Raises as `read_toml`."""
+    changes = read_changes(path)
+    if "method" in changes:
+        raise UsageError(
+            f"{path}: a run of the baseline {changes['method']!r}; a run of `{command}` without --method "
+            "is needed here"
+        )
+    return apply_file(path, base, changes, command=command)
+
+
+def read_changes(path: Path) -> dict[str, Any]:
+    """What a `config.toml` says, by dotted key. Raises UsageError when it cannot be read as TOML."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -272,7 +287,18 @@ def read_settings(path: Path, base: C, command: str) -> C:
             changes |= {f"{key}.{name}": item for name, item in value.items()}
         else:
             changes[key] = value
+    return changes
+
+
+def apply_file(
+    path: Path,
+    config: C,
+    changes: Mapping[str, Any],
+    choices: Mapping[str, tuple[str, ...]] = CHOICES,
+    command: str = "dips-edge train",
+) -> C:
+    """`override` with what `path` said; the error names the file and the command that writes such files."""
     try:
-        return override(base, changes)
+        return override(config, changes, choices)
     except UsageError as error:
         raise UsageError(f"{path}: not written by this version of `{command}`: {error}") from error

@@ -11,24 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from train.checkpoint import write_text
+from train.checkpoint import FILES, write_text
 from train.evaluation import choose_thresholds, evaluate_split, report_split, score_split
 from train.localizer import load_localizer
 from train.metrics_center import center_box_figures
 from train.predict import predict_run
 from train.report import write_report
-from train.split_scores import pseudo_boxes
+from train.split_scores import PresenceRule, pseudo_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from train.config import TrainConfig
+    from train.dataset_types import Dataset, Image
+    from train.epochs import Outcome
     from train.evaluation import Prediction
-    from train.loop import Outcome
     from train.proposals import Proposal
-    from train.shared import Run
+    from train.shared import AnyRun, Run
 
 _log = logging.getLogger(__name__)
 SAID = (
@@ -41,16 +43,38 @@ SAID = (
 )
 
 
-def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Proposal]]) -> None:
+def evaluate_run(
+    run: Run[TrainConfig], outcome: Outcome, val_proposals: Sequence[Sequence[Proposal]]
+) -> None:
     """Evaluate both checkpoints; write `metrics.json`, then `report.html`."""
     proposals = pseudo_boxes(run.dataset.splits["val"], val_proposals)
-    results: dict[str, Any] = {which: _evaluate(run, which, proposals) for which in ("best", "last")}
+    side = run.config.localizer.eval_size
+
+    def judge(which: str) -> dict[str, Any]:
+        model = load_localizer(run.out, which).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+        def predict(images: Sequence[Image]) -> Iterator[Prediction]:
+            watch = run.quarantine.watch(images)
+            return predict_run(model, images, (side, side), workers=run.workers, on_skip=watch)
+
+        return judge_checkpoint(run.dataset, which, predict, PresenceRule.MAP, proposals)
+
+    write_results(run, outcome, {which: judge(which) for which in FILES}, side)
+
+
+def write_results(run: AnyRun, outcome: Outcome, results: Mapping[str, dict[str, Any]], side: int) -> None:
+    """Write `metrics.json` and `report.html` of a run.
+
+    Args:
+        results: of `judge_checkpoint`, by checkpoint. side: of the network's input, px.
+    """
+    negative = run.dataset.negative
     metrics = {
         "run_id": (run.out / "run_id").read_text(encoding="utf-8").strip(),
         "data": str(run.dataset.root.resolve()),
         "classes": list(run.dataset.classes),
-        "negative_class": None if run.dataset.negative is None else run.dataset.classes[run.dataset.negative],
-        "input_size": [run.config.localizer.eval_size] * 2,
+        "negative_class": None if negative is None else run.dataset.classes[negative],
+        "input_size": [side] * 2,
         "selection": outcome.selection,
         "best_epoch": outcome.best_epoch,
         "decision_threshold": results["best"]["decision_threshold"],
@@ -66,16 +90,21 @@ def evaluate_run(run: Run, outcome: Outcome, val_proposals: Sequence[Sequence[Pr
     _log.info("report: %s", write_report(run.out, run.dataset, workers=run.workers))
 
 
-def _evaluate(run: Run, which: str, proposals: dict[str, NDArray[np.int64]]) -> dict[str, Any]:
-    model = load_localizer(run.out, which).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    side, negative = run.config.localizer.eval_size, run.dataset.negative
+def judge_checkpoint(
+    dataset: Dataset,
+    which: str,
+    predict: Callable[[Sequence[Image]], Iterator[Prediction]],
+    presence: PresenceRule,
+    proposals: Mapping[str, NDArray[np.int64]] | None = None,
+) -> dict[str, Any]:
+    """Thresholds chosen on val, and every figure of val and test with them.
 
-    def predict(split: str) -> Iterator[Prediction]:
-        images = run.dataset.splits[split]
-        watch = run.quarantine.watch(images)
-        return predict_run(model, images, (side, side), workers=run.workers, on_skip=watch)
-
-    val = score_split(predict("val"), negative, proposals=proposals)
+    Args:
+        which: name of the checkpoint, for the log.
+        proposals: as for `score_split`.
+    """
+    negative = dataset.negative
+    val = score_split(predict(dataset.splits["val"]), negative, proposals=proposals, presence=presence)
     chosen = choose_thresholds(val)
     result: dict[str, Any] = {
         "decision_threshold": chosen.decision,
@@ -83,11 +112,11 @@ def _evaluate(run: Run, which: str, proposals: dict[str, NDArray[np.int64]]) -> 
         "tau": chosen.tau,
         "val": report_split(val, chosen),
     }
-    if run.dataset.splits["test"]:
-        result["test"] = evaluate_split(predict("test"), negative, chosen)
+    if dataset.splits["test"]:
+        result["test"] = evaluate_split(predict(dataset.splits["test"]), negative, chosen, presence)
     for split in ("val", "test"):
         figures = result.get(split, {})
-        figures |= center_box_figures(run.dataset, split) if figures else {}
+        figures |= center_box_figures(dataset, split) if figures else {}
         said = ", ".join(f"{k} {figures[k]:.1f}" for k in SAID if figures.get(k) is not None)
         if said:
             _log.info("%s checkpoint, %s: %s", which, split, said)

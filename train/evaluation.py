@@ -25,7 +25,7 @@ from train.metrics_scores import (
     presence_auc,
     threshold_index,
 )
-from train.split_scores import DECISIONS, SplitScores
+from train.split_scores import DECISIONS, PresenceRule, SplitScores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,6 +53,7 @@ def score_split(
     negative: int | None,
     thresholds: Thresholds | None = None,
     proposals: Mapping[str, NDArray[np.int64]] | None = None,
+    presence: PresenceRule = PresenceRule.MAP,
 ) -> SplitScores:
     """Run through the predictions of a split once.
 
@@ -60,9 +61,10 @@ def score_split(
         negative: index of the class without any object.
         thresholds: those chosen on val, which saves trying others; None for val itself.
         proposals: (1, 4) top box by photo id, in pixels, to measure agreement with (`pseudo_boxes`).
+        presence: what the presence threshold applies to.
     """
     decisions = DECISIONS if thresholds is None else np.array([thresholds.decision])
-    scores = SplitScores(negative, decisions)
+    scores = SplitScores(negative, decisions, presence)
     for image, score_map, class_probs in predictions:
         scores.add(image, score_map, class_probs, (proposals or {}).get(image.image_id))
     return scores
@@ -92,10 +94,13 @@ def evaluate_val_and_choose(
 
 
 def evaluate_split(
-    predictions: Iterable[Prediction], negative: int | None, thresholds: Thresholds
+    predictions: Iterable[Prediction],
+    negative: int | None,
+    thresholds: Thresholds,
+    presence: PresenceRule = PresenceRule.MAP,
 ) -> dict[str, Any]:
     """Figures of a split with thresholds chosen on val."""
-    return report_split(score_split(predictions, negative, thresholds), thresholds)
+    return report_split(score_split(predictions, negative, thresholds, presence=presence), thresholds)
 
 
 def report_split(scores: SplitScores, thresholds: Thresholds) -> dict[str, Any]:

@@ -7,8 +7,6 @@ photo + proposal ──view──▶ seeds ──┐
 from __future__ import annotations
 
 import logging
-import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,8 +19,9 @@ from train.crf import normalised_crf_loss
 from train.imageio import read_image_bgr
 from train.localizer import foreground
 from train.losses import classifier_loss, partial_cross_entropy
-from train.optimstate import pack_optimizer, part_of, unpack_optimizer
+from train.optimizer import load_optimizer_state, lr_factor, optimizer_state, part_of
 from train.sampling import IGNORE, SeedInputs, box_masks, sample_seeds
+from train.shared import Timer
 from train.tensors import autocast, normalise, speed_up_training, stack_images
 from train.views import draw_view, render, rng_for, sampling_theta, transform_boxes
 
@@ -202,15 +201,8 @@ class Fitter:
         )
 
     def lr_factor(self, at: int) -> float:
-        """Share of the base learning rate at global step `at`: warm-up and cosine, or steps of 0.1."""
-        settings = self._config.optim
-        if settings.schedule == "step":
-            return float(0.1 ** (at // (self._steps_per_epoch * settings.step_epochs)))
-        total = self._steps_per_epoch * settings.epochs
-        rise = max(1, round(settings.warmup * total))
-        if at < rise:
-            return 0.04 + 0.96 * at / rise
-        return 0.5 * (1 + math.cos(math.pi * (at - rise) / max(1, total - rise)))
+        """Share of the base learning rate at global step `at`."""
+        return lr_factor(self._config.optim, self._steps_per_epoch, at)
 
     def _update_ema(self) -> None:
         decay = self._config.optim.ema
@@ -229,35 +221,17 @@ class Fitter:
         """Everything a resumed run needs, as named tensors."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self._ema.items()}
-        tensors |= pack_optimizer(self._optimizer)
-        if self._scaler.is_enabled():
-            tensors["scaler.scale"] = torch.tensor(self._scaler.get_scale())
+        tensors |= optimizer_state(self._optimizer, self._scaler)
         return {k: v.clone() for k, v in tensors.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """The reverse of `state`. Raises RuntimeError, KeyError or ValueError for another network's state."""
         self.model.load_state_dict(part_of(tensors, "model."))
         self._ema = {k: v.to(self._device) for k, v in part_of(tensors, "ema.").items()}
-        unpack_optimizer(self._optimizer, tensors)
-        if "scaler.scale" in tensors and self._scaler.is_enabled():
-            self._scaler.load_state_dict(
-                self._scaler.state_dict() | {"scale": float(tensors["scaler.scale"])}
-            )
+        load_optimizer_state(self._optimizer, self._scaler, tensors)
 
-    def _timed(self, name: str) -> _Timer:
-        return _Timer(self.seconds, name)
-
-
-class _Timer:
-    def __init__(self, seconds: dict[str, float], name: str) -> None:
-        self._seconds, self._name = seconds, name
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        spent = time.perf_counter() - self._start
-        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + spent
+    def _timed(self, name: str) -> Timer:
+        return Timer(self.seconds, name)
 
 
 def _optimizer(model: Localizer, config: TrainConfig) -> torch.optim.Optimizer:

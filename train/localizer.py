@@ -10,7 +10,7 @@ from segmentation_models_pytorch import Unet
 from torch import Tensor, nn
 
 from edge_runtime.errors import ModelError, UsageError
-from train.checkpoint import load_tensors
+from train.checkpoint import FILES, load_tensors
 from train.config import LocalizerConfig, read_toml
 from train.weights import create_timm, first_line, load_weights, read_safetensors
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 BACKGROUND, FOREGROUND = 0, 1  # channels of the map logits
 STRIDE = 32  # inputs must be a multiple of this
-FILES = {"best": "localizer.safetensors", "last": "last.safetensors"}
 
 
 class Localizer(nn.Module):

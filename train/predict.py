@@ -95,6 +95,23 @@ def _predict(
     workers: int,
     on_skip: Callable[[int, str], None] | None = None,
 ) -> Iterator[Prediction]:
+    return predict_batches(lambda frames, _: infer(frames), images, input_hw, batch, workers, on_skip)
+
+
+def predict_batches(
+    infer: Callable[[list[NDArray[np.uint8]], list[Image]], Outputs],
+    images: Sequence[Image],
+    input_hw: tuple[int, int],
+    batch: int,
+    workers: int,
+    on_skip: Callable[[int, str], None] | None = None,
+) -> Iterator[Prediction]:
+    """`infer(frames, photos)` on batches of readable photos: maps and class probabilities, one by one.
+
+    Raises:
+        DatasetError: not one of the photos could be read.
+    """
+
     def load(_epoch: int, index: int) -> tuple[Image, NDArray[np.uint8]]:
         image = images[index]
         photo = read_image_bgr(image.path, expected_wh=(image.width, image.height))
@@ -104,7 +121,7 @@ def _predict(
     with PhotoLoader(load, workers, on_skip) as loader:
         for items in loader.tolerant(0, batches):
             if items:
-                maps, probs = infer([frame for _, frame in items])
+                maps, probs = infer([frame for _, frame in items], [image for image, _ in items])
                 yield from ((image, m, p) for (image, _), m, p in zip(items, maps, probs, strict=True))
         skipped = loader.skipped
     if images and len(skipped) == len(images):

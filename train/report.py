@@ -9,6 +9,7 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from train.baselines.methods import DIPS
 from train.checkpoint import write_text
 from train.figures import ERROR_MEANINGS, ERROR_MODES, GROUPS, format_value
 from train.metrics_errors import KINDS
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 PER_GROUP = 6
 MOST_PHOTOS = 600  # a larger split is judged on its first photos only, for the choice of overlays
+_CHOSEN = {
+    "val boxes": "The best checkpoint was chosen by its boxes on val, which is box supervision of those "
+    "photos; the last checkpoint, reported beside it, was not chosen at all.",
+    "proposal agreement": "The best checkpoint was chosen without any box, by agreement with proposals on "
+    "val; the last checkpoint is reported beside it.",
+    "class accuracy": "The best checkpoint was chosen without any box, by its class accuracy on val; "
+    "the last checkpoint is reported beside it.",
+}
 _HEADLINES = ("box_acc_deployed", "box_acc_fixed_tau", "max_box_acc_v2", "false_alarm_rate", "class_acc")
 
 
@@ -41,9 +50,8 @@ def write_report(run_dir: Path, dataset: Dataset, *, workers: int = 1, seed: int
     subject = open_run(run_dir, "best")
     split = "test" if dataset.splits["test"] else "val"
     images = subject.relabel(dataset, split)[:MOST_PHOTOS]
-    groups = choose(
-        judge(subject.predict(images, workers), subject.thresholds), subject.negative, PER_GROUP, seed
-    )
+    shots = judge(subject.predict(images, workers), subject.thresholds, subject.negative, subject.presence)
+    groups = choose(shots, subject.negative, PER_GROUP, seed)
     sections = [
         _summary(run_dir, metrics, split),
         _training(metrics),
@@ -53,7 +61,7 @@ def write_report(run_dir: Path, dataset: Dataset, *, workers: int = 1, seed: int
         _seconds(metrics),
     ]
     path = run_dir / "report.html"
-    write_text(path, _PAGE.format(title=escape(run_dir.name), style=_STYLE, body="\n".join(sections)))
+    write_text(path, PAGE.format(title=escape(run_dir.name), style=STYLE, body="\n".join(sections)))
     return path
 
 
@@ -65,17 +73,11 @@ def _summary(run_dir: Path, metrics: Mapping[str, Any], split: str) -> str:
         for key in _HEADLINES
         if figures.get(key) is not None
     )
-    boxes = metrics["selection"] == "val boxes"
-    chosen = (
-        "The best checkpoint was chosen by its boxes on val, which is box supervision of those photos; "
-        "the last checkpoint, reported beside it, was not chosen at all."
-        if boxes
-        else "The best checkpoint was chosen without any box, by agreement with proposals on val; "
-        "the last checkpoint is reported beside it."
-    )
+    chosen = _CHOSEN.get(metrics["selection"], f"The best checkpoint was chosen by: {metrics['selection']}.")
     height, width = metrics["input_size"]
+    method = f"Method: {metrics['method']}, a baseline. " if metrics.get("method", DIPS) != DIPS else ""
     facts = (
-        f"Classes: {', '.join(metrics['classes'])}. Class without an object: "
+        f"{method}Classes: {', '.join(metrics['classes'])}. Class without an object: "
         f"{metrics['negative_class'] or 'none'}. Network input {width} x {height} px. "
         f"Best epoch: {metrics.get('best_epoch', '-')}. Run id {metrics['run_id']}."
     )
@@ -177,12 +179,12 @@ def _seconds(metrics: Mapping[str, Any]) -> str:
     return f"<h2>Where the time went</h2><table>{rows}</table>{unread}" if rows else unread
 
 
-_PAGE = """<!doctype html>
+PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}: report</title><style>{style}</style></head>
 <body>{body}</body></html>
 """
-_STYLE = """
+STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:62rem;margin:2rem auto;padding:0 1rem}
 h1{margin:0 0 .3rem}h2{margin:2.2rem 0 .6rem;font-size:1.15rem}p{margin:.4rem 0;max-width:52rem}
 svg{max-width:100%;height:auto}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 COLORS = ("#0b69a3", "#c65d21", "#2d8653", "#8a4baf", "#a61b3c", "#5f6c7b")
-_STYLE = {
+STYLE = {
     "font.size": 9,
     "font.family": "sans-serif",
     "svg.fonttype": "none",  # letters stay text, in the page's font
@@ -47,7 +47,7 @@ def training_chart(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
     """Losses, and what val said after each epoch; the chosen epoch is marked."""
     epochs = [row["epoch"] for row in history]
     losses = [k for k in history[0] if k not in _NO_LOSS and not k.startswith("val_")]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.8, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         _lines(left, epochs, {k: [row.get(k) for row in history] for k in losses})
@@ -63,7 +63,7 @@ def training_chart(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
                 axes.axvline(best_epoch, color=FAINT, linestyle=":", linewidth=1.5)
         if best_epoch is not None:
             right.text(best_epoch, 1, " chosen", color=FAINT, va="bottom", fontsize=8)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def threshold_chart(parts: Mapping[str, Mapping[str, Any]], tau: float, decision: float) -> str:
@@ -72,7 +72,7 @@ def threshold_chart(parts: Mapping[str, Mapping[str, Any]], tau: float, decision
     Args:
         parts: figures of a split by its name, each with "curve" and maybe "decision_curve".
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.8, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         for (name, figures), color in zip(parts.items(), COLORS, strict=False):
@@ -93,7 +93,7 @@ def threshold_chart(parts: Mapping[str, Mapping[str, Any]], tau: float, decision
             axes.set_xlim(0, 1)
             axes.set_ylim(0, 103)
             _legend(axes)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def _lines(axes: Axes, x: Sequence[float], rows: Mapping[str, Sequence[float | None]]) -> None:
@@ -109,7 +109,8 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1.2, handlelength=1.4)
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
+    """The figure as an <svg> element, the same text for the same figure."""
     buffer = io.StringIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

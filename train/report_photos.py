@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge_runtime.boxes import Decision, decode_map
+from edge_runtime.boxes import Decision, decode_map, find_candidates
 from train.imageio import read_image_bgr
-from train.split_scores import box_ious, true_boxes
+from train.split_scores import PresenceRule, box_ious, true_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,11 +45,21 @@ class Shot:
     confidence: float
 
 
-def judge(predictions: Iterable[Prediction], thresholds: Thresholds) -> list[Shot]:
-    """Decode every photo by the deployed rule."""
+def judge(
+    predictions: Iterable[Prediction],
+    thresholds: Thresholds,
+    negative: int | None = None,
+    presence: PresenceRule = PresenceRule.MAP,
+) -> list[Shot]:
+    """Decode every photo by the deployed rule; `negative` matters to `PresenceRule.CLASS` only."""
     shots = []
     for image, score_map, class_probs in predictions:
-        decision = decode_map(score_map, thresholds.decision, thresholds.presence)
+        if presence is PresenceRule.MAP:
+            decision = decode_map(score_map, thresholds.decision, thresholds.presence)
+        else:
+            warm = presence.score(score_map, class_probs, negative)
+            found = find_candidates(score_map, thresholds.decision) if warm >= thresholds.presence else ()
+            decision = Decision(bool(found), warm, found)
         small = cv2.resize(score_map, (_KEPT_SIDE, _KEPT_SIDE), interpolation=cv2.INTER_AREA)
         label = int(class_probs.argmax())
         kept = (np.clip(small, 0, 1) * 255).astype(np.uint8)
@@ -73,21 +83,30 @@ def choose(shots: list[Shot], negative: int | None, count: int, seed: int) -> di
 
 
 def draw(shot: Shot) -> bytes:
-    """The photo as JPEG: map as a tint, true boxes, then reported boxes (the first one thicker)."""
+    """`paint` as JPEG."""
+    return as_jpeg(paint(shot, WIDTH))
+
+
+def as_jpeg(canvas: NDArray[np.uint8]) -> bytes:
+    """(h, w, 3) BGR as the bytes of a JPEG file."""
+    return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+
+
+def paint(shot: Shot, width: int) -> NDArray[np.uint8]:
+    """The photo `width` px wide: map as a tint, true boxes, then reported boxes (the first one thicker)."""
     image = read_image_bgr(shot.image.path)
-    height = max(1, round(WIDTH * image.shape[0] / image.shape[1]))
-    small = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
-    warm = cv2.resize(shot.small_map, (WIDTH, height), interpolation=cv2.INTER_LINEAR)
+    height = max(1, round(width * image.shape[0] / image.shape[1]))
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    warm = cv2.resize(shot.small_map, (width, height), interpolation=cv2.INTER_LINEAR)
     opacity = (warm.astype(np.float32) / 255 * _TINT)[..., None]
     colors = cv2.applyColorMap(warm, cv2.COLORMAP_INFERNO)
     canvas = np.asarray(small * (1 - opacity) + colors * opacity, dtype=np.uint8)
-    size = np.array([WIDTH, height] * 2)
+    size = np.array([width, height] * 2)
     for box in true_boxes(shot.image):
         _rectangle(canvas, box * size, TRUE_BGR, 2)
     for rank, candidate in enumerate(shot.decision.candidates):
         _rectangle(canvas, np.array(candidate.box_xyxy) * size, FOUND_BGR, 1 if rank else 3)
-    encoded = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
-    return encoded.tobytes()
+    return canvas
 
 
 def _iou(image: Image, decision: Decision) -> float | None:

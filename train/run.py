@@ -7,26 +7,24 @@ Each stage leaves its result in the run directory; what is there is not done aga
 from __future__ import annotations
 
 import logging
-import uuid
 from typing import TYPE_CHECKING
 
 import torch
 
-from edge_runtime.errors import TrainingError, UsageError
+from edge_runtime.errors import UsageError
 from edge_runtime.progress import clock
-from train.checkpoint import write_text
 from train.classifier import build_classifier, load_classifier, save_classifier
-from train.config import read_run_config, to_toml
+from train.config import read_run_config
 from train.config_auto import resolve
 from train.config_limits import check_limits
 from train.dataset import load_dataset
 from train.distributed import join_world, leave_world, wait_until_seen
 from train.evaluate_run import evaluate_run
-from train.harvest import DONE, AttentionStore, harvest_attention, harvest_proposals, proposal_recall
+from train.harvest import DONE, harvest_proposals, harvested, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
 from train.manifest import known_digest
-from train.shared import Run, read_seconds
+from train.shared import Run, check_new, read_seconds, start_run
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
 from train.tensors import choose_device, reuse_memory, usable_cores
@@ -35,11 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from train.attention_store import AttentionStore
     from train.classifier import Classifier
     from train.config import TrainConfig
     from train.dataset_types import Dataset
     from train.distributed import World
-    from train.loop import Outcome
+    from train.epochs import Outcome
     from train.proposals import Proposal
 
 _log = logging.getLogger(__name__)
@@ -73,7 +72,10 @@ def train_run(
     where = choose_device(device)
     world = join_world(where.type)
     try:
-        config = _configuration(out, config, resume)
+        if resume:
+            config = read_run_config(out)
+        else:
+            check_new(out)
         cores = max(1, usable_cores() // world.local_size)
         torch.set_num_threads(threads or cores)
         reuse_memory()
@@ -88,7 +90,7 @@ def train_run(
             _rehearse(config, dataset)
         world.barrier()  # nobody has complained
         if world.main and not resume:
-            _start(out, config)
+            start_run(out, config)
         world.barrier()
         wait_until_seen(out / "config.toml")
         readers = workers if workers >= 0 else min(8, cores)
@@ -99,14 +101,6 @@ def train_run(
         _stages(run, sst)
     finally:
         leave_world(world)
-
-
-def _configuration(out: Path, config: TrainConfig, resume: bool) -> TrainConfig:
-    if resume:
-        return read_run_config(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists and is not empty; choose another --out, or go on with --resume")
-    return config
 
 
 def _check(config: TrainConfig, dataset: Dataset, world: World) -> None:
@@ -126,20 +120,11 @@ def _rehearse(config: TrainConfig, dataset: Dataset) -> None:
         build_classifier(config, len(dataset.classes), None)
 
 
-def _start(out: Path, config: TrainConfig) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
-    write_text(out / "run_id", uuid.uuid4().hex)
-    write_text(out / "config.toml", to_toml(config))
-
-
-def _stages(run: Run, sst: SelfSupervisedTransformer) -> None:
+def _stages(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> None:
     train, val = run.dataset.splits["train"], run.dataset.splits["val"]
     photos = [*train, *val]
     with run.stage("attention"):
-        store = _attention(run, sst)
+        store = harvested(run, sst)
     with run.stage("classifier"):
         classifier = _classifier(run, sst, store)
     del sst
@@ -164,22 +149,7 @@ def _stages(run: Run, sst: SelfSupervisedTransformer) -> None:
         _say_end(run, outcome)
 
 
-def _attention(run: Run, sst: SelfSupervisedTransformer) -> AttentionStore:
-    """The store of train and val photos, filled by all processes together."""
-    photos = [*run.dataset.splits["train"], *run.dataset.splits["val"]]
-    shape = (sst.maps, *sst.grid)
-    with run.world.main_first():
-        store = AttentionStore(run.out, photos, shape, sst.features)
-    harvest_attention(sst, store, photos, run.world, run.workers, run.quarantine.watch(photos))
-    run.world.barrier()
-    if run.world.size > 1:  # what other machines wrote is surely seen by a new mapping only
-        store = AttentionStore(run.out, photos, shape, sst.features)
-    if not any(store.done[i] == DONE for i in range(len(run.dataset.splits["train"]))):
-        raise TrainingError(f"{run.dataset.root}: not one train photo could be read")
-    return store
-
-
-def _classifier(run: Run, sst: SelfSupervisedTransformer, store: AttentionStore) -> Classifier:
+def _classifier(run: Run[TrainConfig], sst: SelfSupervisedTransformer, store: AttentionStore) -> Classifier:
     path = run.out / CLASSIFIER_FILE
     classes = len(run.dataset.classes)
     if not path.exists():
@@ -206,7 +176,9 @@ def _classifier(run: Run, sst: SelfSupervisedTransformer, store: AttentionStore)
     return classifier
 
 
-def _say_recall(run: Run, train: Sequence[list[Proposal]], val: Sequence[list[Proposal]]) -> None:
+def _say_recall(
+    run: Run[TrainConfig], train: Sequence[list[Proposal]], val: Sequence[list[Proposal]]
+) -> None:
     if not run.world.main:
         return
     recall = proposal_recall(val, run.dataset.splits["val"])
@@ -219,7 +191,7 @@ def _say_recall(run: Run, train: Sequence[list[Proposal]], val: Sequence[list[Pr
         _log.warning("%d train photos have no proposal: they teach the class only", empty)
 
 
-def _say_end(run: Run, outcome: Outcome) -> None:
+def _say_end(run: Run[TrainConfig], outcome: Outcome) -> None:
     if outcome.skipped:
         _log.warning("%d photos could not be read, the first is %s", len(outcome.skipped), outcome.skipped[0])
     stages = {name: s for name, s in run.seconds.items() if "/" not in name}

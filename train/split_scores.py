@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import cv2
@@ -26,6 +27,26 @@ if TYPE_CHECKING:
     from train.dataset_types import Image
     from train.proposals import Proposal
 
+
+class PresenceRule(Enum):
+    """What says that an object is in view, as a score in [0, 1].
+
+    `MAP`: how warm the map is (`edge_runtime.boxes.presence_score`), as in flight. `CLASS`: probability of
+    any class but the negative one, for maps that are stretched to [0, 1] whatever the photo shows.
+    """
+
+    MAP = "map"
+    CLASS = "class"
+
+    def score(
+        self, score_map: NDArray[np.float32], class_probs: NDArray[np.float32], negative: int | None
+    ) -> float:
+        """Presence of one photo."""
+        if self is PresenceRule.MAP:
+            return presence_score(score_map)
+        return 1.0 if negative is None else float(1 - class_probs[negative])
+
+
 DECISIONS: NDArray[np.float64] = np.round(np.arange(0.05, 0.951, 0.025), 3)  # absolute thresholds tried
 
 
@@ -38,6 +59,7 @@ class SplitScores:
 
     negative: int | None
     decisions: NDArray[np.float64] = field(default_factory=lambda: DECISIONS)
+    presence_rule: PresenceRule = PresenceRule.MAP
     largest: AccuracyCurve = field(default_factory=AccuracyCurve)
     contours: AccuracyCurve = field(default_factory=AccuracyCurve)
     top1: AccuracyCurve = field(default_factory=AccuracyCurve)
@@ -73,7 +95,7 @@ class SplitScores:
         Raises:
             DatasetError: a photo with an object, in a split with boxes, that has none.
         """
-        presence = presence_score(score_map)
+        presence = self.presence_rule.score(score_map, class_probs, self.negative)
         self.class_right.append(int(class_probs.argmax()) == image.label)
         if image.label == self.negative:
             self.negative_presence.append(presence)

@@ -53,6 +53,15 @@ class SelfSupervisedTransformer:
         self.maps = 1 + (heads if config.heads == "all" else min(PAPER_HEADS, heads))
         self.features = FEATURE_BLOCKS * int(net.embed_dim)
 
+    def parameter_count(self) -> int:
+        """Numbers among the network's weights."""
+        return sum(p.numel() for p in self._net.parameters())
+
+    def to(self, device: torch.device) -> None:
+        """Move the network; photos follow it."""
+        if device != self.device:
+            self.device, self._net = device, self._net.to(device)
+
     def _remember(self, _module: object, inputs: tuple[Tensor, ...]) -> None:
         self._attn_input = inputs[0].detach()
 
@@ -84,21 +93,30 @@ class SelfSupervisedTransformer:
 
     def _cls_attention(self) -> Tensor:
         """softmax(q_cls k^T / sqrt(d)) over all tokens, patch columns only: (N, heads, patches)."""
-        attn = self._attn
-        x = self._attn_input
-        if x is None:
+        if self._attn_input is None:
             raise AssertionError("the last block has not run")
-        n, tokens, dim = x.shape
-        qkv = attn.qkv(x).reshape(n, tokens, 3, attn.num_heads, dim // attn.num_heads)
-        q, k = attn.q_norm(qkv[:, :1, 0].transpose(1, 2)), attn.k_norm(qkv[:, :, 1].transpose(1, 2))
-        scores = (q.float() * attn.scale) @ k.float().transpose(-2, -1)  # (N, heads, 1, tokens)
-        prefix = int(self._net.num_prefix_tokens)
-        cls_to_patches: Tensor = scores.softmax(-1)[:, :, 0, prefix:]
-        return cls_to_patches
+        return cls_attention(self._attn, self._attn_input, int(self._net.num_prefix_tokens))
+
+
+def cls_attention(attn: Any, x: Tensor, prefix: int) -> Tensor:
+    """softmax(q_cls k^T / sqrt(d)) of a timm attention module, which fused kernels do not give away.
+
+    Args:
+        x: (N, tokens, dim) what the module was given. prefix: tokens before those of patches, CLS first.
+
+    Returns:
+        (N, heads, patches) float32; a row and the weights of the prefix add up to 1.
+    """
+    n, tokens, dim = x.shape
+    qkv = attn.qkv(x).reshape(n, tokens, 3, attn.num_heads, dim // attn.num_heads)
+    q, k = attn.q_norm(qkv[:, :1, 0].transpose(1, 2)), attn.k_norm(qkv[:, :, 1].transpose(1, 2))
+    scores = (q.float() * attn.scale) @ k.float().transpose(-2, -1)  # (N, heads, 1, tokens)
+    cls_to_patches: Tensor = scores.softmax(-1)[:, :, 0, prefix:]
+    return cls_to_patches
 
 
 def gives_cls_attention(net: Any) -> bool:
-    """Whether `net` has a CLS token and `_cls_attention` computes what it does (no rotation, one qkv)."""
+    """Whether `cls_attention` computes what the network computes (no rotary embedding, one qkv)."""
     attn = getattr(net.blocks[-1], "attn", None) if hasattr(net, "blocks") else None
     has_parts = all(callable(getattr(attn, part, None)) for part in ("qkv", "q_norm", "k_norm"))
     return has_parts and getattr(net, "cls_token", None) is not None and getattr(net, "rope", None) is None

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import DatasetError, ModelError, UsageError
+from train.baselines.methods import DIPS
 from train.evaluation import WITHOUT_BOXES, Thresholds
+from train.split_scores import PresenceRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from train.dataset_types import Dataset, Image
@@ -28,7 +30,8 @@ class Subject:
     """A trained network with the thresholds that go with it.
 
     `predict(photos, workers)` gives (photo, map, class probabilities). `origin` says where it comes from:
-    checkpoint or precision, what selected it, run id, what runs it.
+    checkpoint or precision, what selected it, run id, what runs it. `presence`: what the presence threshold
+    applies to.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Subject:
     negative_class: str | None
     thresholds: Thresholds
     predict: Callable[[Sequence[Image], int], Iterator[Prediction]]
+    presence: PresenceRule = PresenceRule.MAP
     origin: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -89,13 +93,10 @@ def open_subject(path: Path, checkpoint: str, device: str = "cpu") -> Subject:
 
 def open_run(run_dir: Path, checkpoint: str) -> Subject:
     """A checkpoint of a finished run, with its own thresholds."""
-    from train.localizer import load_localizer
-    from train.predict import predict_run
-
     metrics = read_metrics(run_dir)
-    model = load_localizer(run_dir, checkpoint)
+    predict, presence = _open_network(run_dir, checkpoint, metrics)
     try:
-        part, (height, width) = metrics[checkpoint], metrics["input_size"]
+        part = metrics[checkpoint]
         return Subject(
             name=str(run_dir),
             classes=tuple(metrics["classes"]),
@@ -103,15 +104,41 @@ def open_run(run_dir: Path, checkpoint: str) -> Subject:
             thresholds=Thresholds(
                 float(part["tau"]), float(part["decision_threshold"]), float(part["presence_threshold"])
             ),
-            predict=lambda images, workers: predict_run(model, images, (height, width), workers=workers),
+            predict=predict,
+            presence=presence,
             origin={
                 "checkpoint": checkpoint,
+                "method": metrics.get("method", DIPS),
                 "selection": metrics["selection"] if checkpoint == "best" else "none (last epoch)",
                 "run_id": metrics["run_id"],
             },
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(run_dir / METRICS, error) from error
+
+
+def _open_network(
+    run_dir: Path, checkpoint: str, metrics: Mapping[str, Any]
+) -> tuple[Callable[[Sequence[Image], int], Iterator[Prediction]], PresenceRule]:
+    """How the network of a run predicts, and what says there that something is in view."""
+    if metrics.get("method", DIPS) != DIPS:
+        from train.baselines.explain import load_baseline, predict_baseline
+
+        baseline = load_baseline(run_dir, checkpoint)
+        return (
+            lambda images, workers: predict_baseline(baseline, images, workers=workers)
+        ), PresenceRule.CLASS
+    from train.localizer import load_localizer
+    from train.predict import predict_run
+
+    model = load_localizer(run_dir, checkpoint)
+    try:
+        height, width = metrics["input_size"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(run_dir / METRICS, error) from error
+    return (
+        lambda images, workers: predict_run(model, images, (height, width), workers=workers)
+    ), PresenceRule.MAP
 
 
 def open_model_file(path: Path, device: str = "cpu") -> Subject:

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import torch
 
-from edge_runtime.boxes import presence_score
 from edge_runtime.preprocess import resize_frame
 from train.imageio import read_image_bgr
 from train.loader import PhotoLoader
 from train.localizer import Localizer, foreground
 from train.metrics_scores import quick_curve
+from train.split_scores import PresenceRule
 from train.tensors import autocast, normalise, stack_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -77,28 +77,40 @@ def glance(
     """Look at val once. `proposals` are per photo, best first."""
     was_training = model.training
     model.eval()
+    seen = judge_predictions(predict_maps(model, images, side, workers), images, proposals, negative)
+    model.train(was_training)
+    return seen
+
+
+def judge_predictions(
+    predictions: Iterable[tuple[int, NDArray[np.float32], NDArray[np.float32]]],
+    images: Sequence[Image],
+    proposals: Sequence[Sequence[Proposal]] | None,
+    negative: int | None,
+    presence: PresenceRule = PresenceRule.MAP,
+) -> Glance:
+    """The same for predictions that are already being made: (index, map, class probabilities)."""
     box_curves, proposal_curves, right = [], [], []
-    presence: dict[bool, list[float]] = {True: [], False: []}
-    for i, score_map, class_probs in predict_maps(model, images, side, workers):
+    scores: dict[bool, list[float]] = {True: [], False: []}
+    for i, score_map, class_probs in predictions:
         image = images[i]
         right.append(int(class_probs.argmax()) == image.label)
-        presence[image.label != negative].append(presence_score(score_map))
+        scores[image.label != negative].append(presence.score(score_map, class_probs, negative))
         if image.label == negative:
             continue
         small = np.clip(cv2.resize(score_map, (MAP_SIDE, MAP_SIDE), interpolation=cv2.INTER_LINEAR), 0, 1)
         size = (image.width, image.height)
         if image.boxes is not None and len(image.boxes):
             box_curves.append(quick_curve(small, image.boxes, size))
-        if proposals[i]:
+        if proposals is not None and proposals[i]:
             scale = np.array([image.width, image.height] * 2)
             pseudo = np.round(np.array([proposals[i][0].box]) * scale).astype(np.int64)
             proposal_curves.append(quick_curve(small, pseudo, size))
-    model.train(was_training)
     return Glance(
         boxes=_score(box_curves),
         agreement=_score(proposal_curves),
         class_acc=100.0 * sum(right) / max(1, len(right)),
-        separation=_auc(presence[True], presence[False]),
+        separation=_auc(scores[True], scores[False]),
     )
 
 

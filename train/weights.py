@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 LOCAL_FILE = {
     "SST": "--sst-weights FILE",
     "SST to begin with": "--init FILE (or begin with random weights: --init none)",
+    "transformer": "--sst-weights FILE",
     "encoder": "--encoder-weights FILE",
     "classifier encoder": "--set classifier.encoder_weights=FILE",
 }

@@ -23,6 +23,7 @@ from train.localizer import load_localizer
 from train.quarantine import read_quarantine
 from train.run import train_run
 from train.shared import Run, read_seconds
+from train.validate import Glance
 
 from .shards import folders_to_shards
 from .tiny import tiny_config, write_tiny_set
@@ -30,6 +31,8 @@ from .tiny import tiny_config, write_tiny_set
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from train.config import TrainConfig
 
 RESULTS = ("attention.f16", "features.f16", "classifier.safetensors", "proposals.jsonl", "last.safetensors")
 BEST = "localizer.safetensors"
@@ -138,7 +141,7 @@ def test_boxes_of_val_choose_the_epoch_but_teach_nothing(finished: Path, tmp_pat
 def test_with_nothing_to_choose_by_the_last_epoch_is_taken(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blank = train.loop.Glance(boxes=None, agreement=None, class_acc=50.0, separation=None)
+    blank = Glance(boxes=None, agreement=None, class_acc=50.0, separation=None)
     monkeypatch.setattr(train.loop, "glance", lambda *_: blank)
     assert _metrics(_train(data, tmp_path / "run"))["best_epoch"] == 2
 
@@ -174,16 +177,16 @@ FULL = TrainingError("last.safetensors: cannot be written (No space left on devi
         pytest.param("train.loop.Fitter.step", 5, STOP, id="in the second epoch"),
         pytest.param("train.loop.glance", 1, STOP, id="while looking at val", marks=slow),
         pytest.param(
-            "train.loop.save_tensors", 3, FULL, id="disk full in the middle of an epoch", marks=slow
+            "train.epochs.save_tensors", 3, FULL, id="disk full in the middle of an epoch", marks=slow
         ),
-        pytest.param("train.loop.save_tensors", 5, FULL, id="between best and last of an epoch"),
+        pytest.param("train.epochs.save_tensors", 5, FULL, id="between best and last of an epoch"),
         pytest.param("train.run.evaluate_run", 1, STOP, id="before the final figures", marks=slow),
     ],
 )
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
     place: str, call: int, error: BaseException, data: Path, finished: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("train.loop.SAVE_EVERY_S", -1.0)  # a checkpoint after every step
+    monkeypatch.setattr("train.epochs.SAVE_EVERY_S", -1.0)  # a checkpoint after every step
     with monkeypatch.context() as patch:
         patch.setattr(place, _patched(place, call, error))
         with pytest.raises(type(error)):
@@ -217,9 +220,11 @@ def test_a_run_does_not_go_on_with_other_photos(finished: Path, tmp_path: Path) 
 
 
 def test_times_add_up_over_sessions(tmp_path: Path) -> None:
-    def session() -> Run:
+    def session() -> Run[TrainConfig]:
         config: Any = tiny_config()
-        run = Run(tmp_path, config, None, torch.device("cpu"), World(), 1, read_seconds(tmp_path))  # type: ignore[arg-type]
+        run: Run[TrainConfig] = Run(
+            tmp_path, config, None, torch.device("cpu"), World(), 1, read_seconds(tmp_path)
+        )  # type: ignore[arg-type]
         run.spent({"localizer": 2.0, "localizer/crf": 0.5})
         return run
 
@@ -349,7 +354,7 @@ def test_nothing_readable_is_said(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_stops_the_run_and_spares_the_checkpoint(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.loop.SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("train.epochs.SAVE_EVERY_S", -1.0)
     step = train.loop.Fitter.step
     calls = 0
 
@@ -360,8 +365,11 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_spares_the_checkpoint(
         return values | {"total": float("nan")} if calls == 5 else values
 
     monkeypatch.setattr(train.loop.Fitter, "step", poisoned)
-    with pytest.raises(TrainingError, match=r"not a number at epoch 2, step 1 \(train/.*optim\.lr"):
+    with pytest.raises(TrainingError, match=r"not a number at epoch 2, step 1: total; the last good") as told:
         _train(data, tmp_path / "run")
+    assert "state (epoch 2, step 1) is in" in str(told.value)
+    assert "optim.lr" in str(told.value)
+    assert str(told.value).count("train/") == 4  # the whole batch by name
     assert load_tensors(tmp_path / "run" / "last.safetensors")[1]["position"]["step"] == 1
 
 

@@ -68,7 +68,7 @@ def evaluate(
     )
     images = subject.relabel(dataset, split)
     predictions = _with_progress(subject.predict(images, workers), len(images))
-    figures = evaluate_split(predictions, subject.negative, subject.thresholds)
+    figures = evaluate_split(predictions, subject.negative, subject.thresholds, subject.presence)
     figures |= center_box_figures(dataset, split) if figures["localized_photos"] else {}
     document = describe(subject, data, split) | {"figures": figures}
     if out is not None:

@@ -6,15 +6,18 @@ flags, --set and --config ──▶ TrainConfig ──▶ train.run; also under 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_runtime import cliutil
 from edge_runtime.errors import UsageError
+from train.baselines.methods import DIPS, METHODS
+from train.commands.baseline import configured, method_of, resumed, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from _typeshed import DataclassInstance
@@ -42,6 +45,11 @@ SETTINGS = {
 @click.argument("data", type=cliutil.PATH)
 @click.option("--out", type=cliutil.PATH, required=True, help="Run directory to make (or to --resume).")
 @click.option(
+    "--method",
+    type=click.Choice([DIPS, *METHODS]),
+    help="DiPS, or a baseline to compare it with.  [default: dips]",
+)
+@click.option(
     "--preset",
     type=click.Choice(["edge", "paper"]),
     help="Light, for boards; or as published.  [default: edge]",
@@ -58,8 +66,9 @@ SETTINGS = {
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same machine: same result.")
 @click.option(
     "--select",
-    type=click.Choice(["auto", "boxes", "proposals"]),
-    help="What picks the best epoch on val; auto: boxes when val has them.",
+    type=click.Choice(["auto", "boxes", "proposals", "accuracy"]),
+    help="What picks the best epoch on val; auto: boxes when val has them. Without: proposals, or the "
+    "class accuracy of a baseline.",
 )
 @click.option("--negative-class", metavar="NAME", help="Class without any object.  [default: background]")
 @click.option(
@@ -79,6 +88,7 @@ SETTINGS = {
 def train(
     data: Path,
     out: Path,
+    method: str | None,
     preset: str | None,
     assignments: Sequence[str],
     device: str,
@@ -90,11 +100,25 @@ def train(
 ) -> None:
     """Train a localizer on the photos in DATA, from image labels only.
 
+    With --method a baseline is trained in its place, with the same photos, figures and report; its settings
+    are others, and `--set` lists them when it meets an unknown one.
+
     Flags that are not given take the preset's value; RUN/config.toml lists every setting of a run. A run
     can be stopped at any moment and goes on with --resume. Several GPUs or machines:
     torchrun --nproc-per-node 2 --no-python dips-edge train DATA --out RUN
     """
     let_idle_threads_sleep()
+    machine: dict[str, Any] = {"device": device, "threads": threads, "workers": workers}
+    method = method_of(out, method, resume=resume)
+    if method != DIPS:
+        changes = gather_settings(flags, assignments, settings_of(method), method)
+        made = resumed(out, preset, changes) if resume else configured(method, preset, changes)
+        with saying_how_to_resume(data, out):
+            # Only now torch, which takes seconds to load: flags that cannot work have been told.
+            from train.baselines.run import train_baseline
+
+            train_baseline(data, out, made, resume=resume, verify=verify, **machine)
+        return
     from train.config import override, preset_config
 
     changes = gather_settings(flags, assignments)
@@ -102,13 +126,17 @@ def train(
         config = resumed_config(out, preset, changes)
     else:
         config = override(preset_config(preset or "edge"), changes)
-    # Only now torch, which takes seconds to load: flags that cannot work have been told.
-    from train.run import train_run
+    with saying_how_to_resume(data, out):
+        from train.run import train_run
 
+        train_run(data, out, config, resume=resume, verify=verify, **machine)
+
+
+@contextmanager
+def saying_how_to_resume(data: Path, out: Path) -> Iterator[None]:
+    """Ctrl-C inside tells the command that goes on, once there is a run."""
     try:
-        train_run(
-            data, out, config, resume=resume, device=device, threads=threads, workers=workers, verify=verify
-        )
+        yield
     except KeyboardInterrupt:
         if (out / "config.toml").exists() and os.environ.get("RANK", "0") == "0":
             click.echo(f"stopped; go on with `dips-edge train {data} --out {out} --resume`", err=True)
@@ -116,15 +144,19 @@ def train(
 
 
 def gather_settings(
-    flags: Mapping[str, Any], assignments: Sequence[str], settings: Mapping[str, str] = SETTINGS
+    flags: Mapping[str, Any],
+    assignments: Sequence[str],
+    settings: Mapping[str, str] = SETTINGS,
+    method: str = DIPS,
 ) -> dict[str, Any]:
     """Flags that were given and `KEY=VALUE` texts as one dict of dotted keys; of equal texts the last wins.
 
     Args:
-        settings: which setting a flag stands for.
+        settings: which setting a flag of `method` stands for.
 
     Raises:
-        UsageError: a text that is no assignment, or one that contradicts a flag.
+        UsageError: a text that is no assignment, or one that contradicts a flag; a flag that `method` does
+            not have.
     """
     changes: dict[str, Any] = {}
     for text in assignments:
@@ -138,9 +170,12 @@ def gather_settings(
     for name, value in flags.items():
         if value is None:
             continue
+        flag = name.replace("_", "-")
+        if name not in settings:
+            has = ", ".join(f"--{other.replace('_', '-')}" for other in settings)
+            raise UsageError(f"--{flag} means nothing to {method}, which has {has}")
         key = settings[name]
         if key in changes and changes[key] != str(value):
-            flag = name.replace("_", "-")
             raise UsageError(f"--{flag} {value} contradicts --set {key}={changes[key]}; give one of them")
         changes[key] = value
     return changes
@@ -152,20 +187,21 @@ def resumed_config(out: Path, preset: str | None, changes: Mapping[str, Any]) ->
     Raises:
         UsageError: `out` holds no run, or a setting differs from the run's.
     """
-    from train.config import read_run_config
+    from train.config import override, read_run_config
 
     stored = read_run_config(out)
-    refuse_other_settings(out, stored, {**changes, **({} if preset is None else {"preset": preset})})
+    asked = override(stored, {**changes, **({} if preset is None else {"preset": preset})})
+    refuse_differences(out, stored, asked)
     return stored
 
 
-def refuse_other_settings(out: Path, stored: DataclassInstance, changes: Mapping[str, Any]) -> None:
-    """Raise UsageError when `changes` ask for anything else than the run's own settings."""
-    from train.config import flatten, override
+def refuse_differences(out: Path, stored: DataclassInstance, asked: DataclassInstance) -> None:
+    """Raise UsageError when the configuration asked for is not the stored one of the run in `out`."""
+    from train.config import flatten
 
-    then, now = flatten(stored), flatten(override(stored, changes))
-    differing = [f"{k} is {then[k]!r} there, not {now[k]!r}" for k in then if then[k] != now[k]]
-    if differing:
+    if asked != stored:
+        then, now = flatten(stored), flatten(asked)
+        differing = [f"{k} is {then[k]!r} there, not {now[k]!r}" for k in then if then[k] != now[k]]
         raise UsageError(
             f"--resume: {out / 'config.toml'} says otherwise ({'; '.join(differing)}); "
             "leave these out, or start a new run with another --out"

@@ -1,0 +1,1 @@
+"""Several methods, several seeds, one table: `dips-edge compare`. See train/README.md."""
