@@ -1,4 +1,4 @@
-"""Thresholds chosen again for a quantized model: its scores shift before its boxes do.
+"""Thresholds chosen again for a quantized model, and P(in view) fitted again: scores shift before boxes do.
 
 fp32 answers, quantized answers on the same val frames ──▶ contract with both thresholds moved where needed
 
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.agreement import box_iou, first_box
+from calibration.presence import refit_presence
 from edge_runtime.boxes import find_candidates, presence_score
+from edge_runtime.presence import object_probability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,20 +33,20 @@ EQUAL_IOU = 2e-3  # mean IoU closer than this to the best is as good: the noise 
 def rescore(
     reference: Answers, candidate: Answers, contract: ModelContract, present: Sequence[bool] | None = None
 ) -> ModelContract:
-    """`contract` of the fp32 model with the thresholds that suit the candidate.
+    """`contract` of the fp32 model with the thresholds and the presence calibration that suit the candidate.
 
     Args:
         present: per frame, is an object in it? None when unknown.
     """
+    ours, theirs = _scores(reference, contract), _scores(candidate, contract)
+    before = contract.presence_calibration
     return dataclasses.replace(
         contract,
         decision_threshold=choose_decision_threshold(reference, candidate, contract),
         presence_threshold=choose_presence_threshold(
-            [presence_score(score_map) for score_map in reference.maps],
-            [presence_score(score_map) for score_map in candidate.maps],
-            contract.presence_threshold,
-            present,
+            ours[:, 0].tolist(), theirs[:, 0].tolist(), contract.presence_threshold, present
         ),
+        presence_calibration=None if before is None else refit_presence(ours, theirs, before),
     )
 
 
@@ -93,6 +95,13 @@ def choose_presence_threshold(
         return wrong, int((says != said).sum()), abs(cut - before)
 
     return float(min([before, *_between(scores)], key=cost))
+
+
+def _scores(answers: Answers, contract: ModelContract) -> NDArray[np.float64]:
+    """(n, 2) presence score and probability of any object class, per frame."""
+    both = zip(answers.maps, answers.class_probs, strict=True)
+    scores = [(presence_score(m), object_probability(probs.tolist(), contract.negative)) for m, probs in both]
+    return np.array(scores)
 
 
 def _between(scores: NDArray[np.float64]) -> list[float]:

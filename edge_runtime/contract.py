@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_runtime.errors import ModelError
+from edge_runtime.presence import PresenceCalibration
 
 METADATA_KEY = "dips_edge"
 SCHEMA_VERSION = 1
@@ -28,6 +29,7 @@ class ModelContract:
     Thresholds are absolute, in [0, 1], chosen on val: `decision_threshold` cuts the map into
     regions, `presence_threshold` says whether the asset is in view at all. `target`: what this file is
     for; int8 has one for TensorRT from 10 on, one for 8.x and one for CPUs, "any" runs everywhere.
+    `presence_calibration`: None where val could not tell, and in files from before there was one.
     """
 
     classes: tuple[str, ...]
@@ -41,11 +43,17 @@ class ModelContract:
     target: str = "any"
     box_rule: str = BOX_RULE
     calibration_method: str | None = None
+    presence_calibration: PresenceCalibration | None = None
     run_id: str = ""
     fp32_sha256: str | None = None
     tools: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
+
+    @property
+    def negative(self) -> int | None:
+        """Index of the class without an object among `classes`."""
+        return None if self.negative_class is None else self.classes.index(self.negative_class)
 
     def to_json(self) -> str:
         """One JSON object, sorted keys, no NaN."""
@@ -78,7 +86,11 @@ class ModelContract:
             contract = cls(**{k: v for k, v in raw.items() if k in known})
         except TypeError as error:
             raise ModelError(f"{origin}: incomplete model contract: {error}") from error
-        contract = dataclasses.replace(contract, classes=tuple(contract.classes))
+        contract = dataclasses.replace(
+            contract,
+            classes=tuple(contract.classes),
+            presence_calibration=_presence_calibration(raw.get("presence_calibration"), origin),
+        )
         contract._check(origin)
         return contract
 
@@ -106,3 +118,12 @@ class ModelContract:
             )
         need(self.target in TARGETS, f"target {self.target!r}, this version knows {', '.join(TARGETS)}")
         need(self.box_rule == BOX_RULE, f"box rule {self.box_rule!r}, this version knows {BOX_RULE!r}")
+
+
+def _presence_calibration(raw: Any, origin: str) -> PresenceCalibration | None:
+    if raw is None:
+        return None
+    try:
+        return PresenceCalibration.from_json(raw)
+    except ValueError as error:
+        raise ModelError(f"{origin}: bad model contract: {error}; export the run again") from error

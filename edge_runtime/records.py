@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Dict
 
 from edge_runtime import __version__
 from edge_runtime.clock import UtcClock, boot_id
+from edge_runtime.presence import object_probability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +82,7 @@ def header(
         tracking: settings of the tracker; None where frames are judged one by one.
     """
     now_ns = time.monotonic_ns()
+    calibration = contract.presence_calibration
     return {
         "v": VERSION,
         "type": "header",
@@ -99,6 +101,7 @@ def header(
             "input": [contract.input_height, contract.input_width],
             "decision_threshold": contract.decision_threshold,
             "presence_threshold": contract.presence_threshold,
+            "presence_prior": None if calibration is None else round(calibration.prior, 4),
         },
         "source": {
             "name": source.name,
@@ -121,6 +124,8 @@ class RecordBuilder:
         self._names = contract.classes
         objects = [i for i, name in enumerate(contract.classes) if name != contract.negative_class]
         self._objects = objects or [0]
+        self._negative = contract.negative
+        self._calibration = contract.presence_calibration
         self._max_age_ms = max_age_ms
         self._camera = camera
         self._no_bearing = _NO_BEARING if camera is None else {**_NO_BEARING, "cam": camera.cam_record()}
@@ -187,6 +192,7 @@ class RecordBuilder:
             **geometry,
             "flags": [*flags, *geometry_flags],
             "presence": _finite(presence),
+            "p_present": self._p_present(presence, class_probs),
             "class_probs": probs,
             "others": others,
         }
@@ -204,6 +210,12 @@ class RecordBuilder:
         if bearing is None:
             return self._no_bearing, ()
         return {**self._no_bearing, **bearing.to_record()}, ()
+
+    def _p_present(self, presence: float, class_probs: NDArray[np.float32]) -> float | None:
+        if self._calibration is None:
+            return None
+        p = self._calibration.probability(presence, object_probability(class_probs.tolist(), self._negative))
+        return None if p is None else round(p, 4)
 
     def _likeliest(self, class_probs: NDArray[np.float32]) -> str:
         """The likeliest class other than the negative one: the map has already said that one is there."""

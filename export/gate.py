@@ -75,7 +75,12 @@ def measure(
     right = wrong = None
     localized = 0
     if val.images is not None:
-        thresholds = Thresholds(_tau(contract), contract.decision_threshold, contract.presence_threshold)
+        thresholds = Thresholds(
+            _tau(contract),
+            contract.decision_threshold,
+            contract.presence_threshold,
+            contract.presence_calibration,
+        )
         negative = contract.classes.index(contract.negative_class) if contract.negative_class else None
         scores = SplitScores(negative, np.array([thresholds.decision]))
         for image, score_map, probs in zip(val.images, answers.maps, answers.class_probs, strict=True):

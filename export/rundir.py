@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.contract import ModelContract
 from edge_runtime.errors import ModelError
+from train.presence import calibration_of
 from train.subject import METRICS, read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edge_runtime.presence import PresenceCalibration
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class RunFacts:
     input_hw: tuple[int, int]
     decision_threshold: float
     presence_threshold: float
+    presence_calibration: PresenceCalibration | None
     run_id: str
     metrics: dict[str, Any]
     data: str | None
@@ -38,6 +42,7 @@ class RunFacts:
             input_width=input_hw[1],
             decision_threshold=self.decision_threshold,
             presence_threshold=self.presence_threshold,
+            presence_calibration=self.presence_calibration,
             run_id=self.run_id,
             tools=tools,
             metrics=self.metrics,
@@ -62,6 +67,7 @@ def read_run(run_dir: Path, checkpoint: str) -> RunFacts:
             input_hw=(int(height), int(width)),
             decision_threshold=float(part["decision_threshold"]),
             presence_threshold=float(part["presence_threshold"]),
+            presence_calibration=calibration_of(part),
             run_id=str(raw["run_id"]),
             metrics={"checkpoint": checkpoint, "selection": chosen_by, **_figures(part)},
             data=raw.get("data"),

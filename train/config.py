@@ -261,18 +261,15 @@ def read_config_of(run_dir: Path, base: C, command: str) -> C:
 
 def read_toml(path: Path) -> TrainConfig:
     """Read a `config.toml` back. Raises UsageError naming the file when it is not one of ours."""
-    return read_settings(path, TrainConfig(), "dips-edge train")
+    changes = read_changes(path)
+    if "method" in changes:
+        raise UsageError(f"{path}: a run of the baseline {changes['method']!r}; a run of DiPS is needed here")
+    return apply_file(path, TrainConfig(), changes)
 
 
 def read_settings(path: Path, base: C, command: str) -> C:
     """The `config.toml` of `command`; what it does not name is as in `base`. Raises as `read_toml`."""
-    changes = read_changes(path)
-    if "method" in changes:
-        raise UsageError(
-            f"{path}: a run of the baseline {changes['method']!r}; a run of `{command}` without --method "
-            "is needed here"
-        )
-    return apply_file(path, base, changes, command=command)
+    return apply_file(path, base, read_changes(path), command=command)
 
 
 def read_changes(path: Path) -> dict[str, Any]:
@@ -297,7 +294,7 @@ def apply_file(
     choices: Mapping[str, tuple[str, ...]] = CHOICES,
     command: str = "dips-edge train",
 ) -> C:
-    """`override` with what `path` said; the error names the file and the command that writes such files."""
+    """`override` with what `path` said; the error names the file, and the `command` that writes such."""
     try:
         return override(config, changes, choices)
     except UsageError as error:

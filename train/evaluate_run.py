@@ -16,6 +16,7 @@ from train.evaluation import choose_thresholds, evaluate_split, report_split, sc
 from train.localizer import load_localizer
 from train.metrics_center import center_box_figures
 from train.predict import predict_run
+from train.presence import KEY, fit_on_val
 from train.report import write_report
 from train.split_scores import PresenceRule, pseudo_boxes
 
@@ -105,11 +106,14 @@ def judge_checkpoint(
     """
     negative = dataset.negative
     val = score_split(predict(dataset.splits["val"]), negative, proposals=proposals, presence=presence)
-    chosen = choose_thresholds(val)
+    chosen, in_view = choose_thresholds(val), fit_on_val(val)
+    if in_view.note is not None:
+        _log.info("%s checkpoint, P(in view): %s", which, in_view.note)
     result: dict[str, Any] = {
         "decision_threshold": chosen.decision,
         "presence_threshold": chosen.presence,
         "tau": chosen.tau,
+        KEY: in_view.to_json(),
         "val": report_split(val, chosen),
     }
     if dataset.splits["test"]:

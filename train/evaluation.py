@@ -25,6 +25,7 @@ from train.metrics_scores import (
     presence_auc,
     threshold_index,
 )
+from train.presence import fit_on_val, presence_figures
 from train.split_scores import DECISIONS, PresenceRule, SplitScores
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_runtime.presence import PresenceCalibration
     from train.dataset_types import Image
 
     Prediction = tuple[Image, NDArray[np.float32], NDArray[np.float32]]
@@ -41,11 +43,15 @@ WITHOUT_BOXES = 0.5  # tau and decision threshold where val has no boxes to choo
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Chosen on val: `tau` relative to the map's maximum (protocol), `decision` and `presence` absolute."""
+    """Chosen on val: `tau` relative to the map's maximum (protocol), `decision` and `presence` absolute.
+
+    `calibration`: of P(in view), fitted on val, too; None where there is none. It decides nothing.
+    """
 
     tau: float
     decision: float
     presence: float
+    calibration: PresenceCalibration | None = None
 
 
 def score_split(
@@ -71,16 +77,18 @@ def score_split(
 
 
 def choose_thresholds(val: SplitScores) -> Thresholds:
-    """Thresholds from val; without boxes there, tau and decision are `WITHOUT_BOXES`."""
+    """Thresholds and P(in view) from val; without boxes there, tau and decision are `WITHOUT_BOXES`."""
+    calibration = fit_on_val(val).fit.calibration
     presence = choose_presence_threshold(val.positive_presence, val.negative_presence)
     if not val.ids:
-        return Thresholds(WITHOUT_BOXES, WITHOUT_BOXES, presence)
+        return Thresholds(WITHOUT_BOXES, WITHOUT_BOXES, presence, calibration)
     first = np.array(val.first_iou)
     deployed = np.mean([100.0 * (first >= delta / 100).mean(axis=0) for delta in DELTAS], axis=0)
     return Thresholds(
         tau=choose_threshold(val.largest.percent(50), THRESHOLDS),
         decision=choose_threshold(deployed, val.decisions),
         presence=presence,
+        calibration=calibration,
     )
 
 
@@ -122,6 +130,7 @@ def report_split(scores: SplitScores, thresholds: Thresholds) -> dict[str, Any]:
         "presence_auc": presence_auc(scores.positive_presence, scores.negative_presence),
         "presence_hit_rate": _percent(np.array(scores.positive_presence) >= thresholds.presence),
         "false_alarm_rate": _percent(alarms),
+        **presence_figures(scores, thresholds.calibration),
     }
     if scores.agreement.count:
         figures["proposal_agreement"] = max_box_acc(scores.agreement)

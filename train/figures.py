@@ -41,6 +41,24 @@ DEPLOYED = (
     Figure(
         "presence_auc", "Presence AUC", "Chance that a photo with an object scores above one without.", "0..1"
     ),
+    Figure(
+        "presence_ece",
+        "P(in view): ECE",
+        "Expected calibration error of `p_present`: how far what it says is from what happens, mean over "
+        "bins of equally many photos. It was fitted on val, where it looks better than it is.",
+        "0..1",
+    ),
+    Figure(
+        "presence_ece_chance",
+        "  by chance alone",
+        "What the same probabilities would show if each were exactly right, as there are so few photos.",
+        "0..1",
+    ),
+    Figure("presence_ece_map", "  of the presence score", "Taken for a probability as it is.", "0..1"),
+    Figure("presence_ece_class", "  of the class head", "P(any object class), as it is.", "0..1"),
+    Figure("presence_brier", "P(in view): Brier score", "Mean squared error of `p_present`.", "0..1"),
+    Figure("presence_brier_map", "  of the presence score", "As it is.", "0..1"),
+    Figure("presence_brier_class", "  of the class head", "As it is.", "0..1"),
     Figure("class_acc", "Class accuracy", "Photos whose most probable class is right."),
 )
 PROTOCOL = (

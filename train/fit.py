@@ -19,7 +19,8 @@ from train.crf import normalised_crf_loss
 from train.imageio import read_image_bgr
 from train.localizer import foreground
 from train.losses import classifier_loss, partial_cross_entropy
-from train.optimizer import load_optimizer_state, lr_factor, optimizer_state, part_of
+from train.optimizer import load_optimizer_state, lr_factor, optimizer_state
+from train.optimstate import part_of
 from train.sampling import IGNORE, SeedInputs, box_masks, sample_seeds
 from train.shared import Timer
 from train.tensors import autocast, normalise, speed_up_training, stack_images

@@ -1,4 +1,4 @@
-"""What every training here shares around its optimiser: learning rate over time, state as named tensors."""
+"""What every training shares around its optimiser: learning rate over time, its state, loss scaling's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 import torch
+
+from train.optimstate import pack_optimizer, unpack_optimizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,10 +38,8 @@ def lr_factor(settings: Schedule, steps_per_epoch: int, at: int) -> float:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
-    """`optim.<parameter>.<slot>` of every parameter, and `scaler.scale` where loss scaling is on."""
-    tensors: dict[str, Tensor] = {}
-    for i, slot in optimizer.state_dict()["state"].items():
-        tensors |= {f"optim.{i}.{k}": torch.as_tensor(v) for k, v in slot.items() if v is not None}
+    """`pack_optimizer`, and `scaler.scale` where loss scaling is on."""
+    tensors = pack_optimizer(optimizer)
     if scaler.is_enabled():
         tensors["scaler.scale"] = torch.tensor(scaler.get_scale())
     return tensors
@@ -48,21 +48,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScal
 def load_optimizer_state(
     optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, tensors: dict[str, Tensor]
 ) -> None:
-    """The reverse of `optimizer_state`. Raises LookupError or ValueError for another network's state."""
-    params = [p for group in optimizer.param_groups for p in group["params"]]
-    slots: dict[int, dict[str, Tensor]] = {}
-    for key, value in part_of(tensors, "optim.").items():
-        i, _, name = key.partition(".")
-        like = params[int(i)].detach()  # the same memory layout as the weights, for speed
-        slots.setdefault(int(i), {})[name] = (
-            torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-        )
-    packed = optimizer.state_dict()
-    optimizer.load_state_dict({"state": slots, "param_groups": packed["param_groups"]})
+    """The reverse of `optimizer_state`. Raises IndexError or ValueError for another network's state."""
+    unpack_optimizer(optimizer, tensors)
     if "scaler.scale" in tensors and scaler.is_enabled():
         scaler.load_state_dict(scaler.state_dict() | {"scale": float(tensors["scaler.scale"])})
-
-
-def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose name begins with `prefix`, without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

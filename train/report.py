@@ -15,6 +15,7 @@ from train.figures import ERROR_MEANINGS, ERROR_MODES, GROUPS, format_value
 from train.metrics_errors import KINDS
 from train.report_charts import threshold_chart, training_chart
 from train.report_photos import Shot, choose, draw, judge
+from train.report_presence import presence_section
 from train.subject import open_run, read_metrics
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def write_report(run_dir: Path, dataset: Dataset, *, workers: int = 1, seed: int
         _summary(run_dir, metrics, split),
         _training(metrics),
         _thresholds(metrics),
+        presence_section(metrics),
         _tables(metrics),
         *(_photos(name, group, subject.classes, split) for name, group in groups.items()),
         _seconds(metrics),

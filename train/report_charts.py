@@ -1,4 +1,4 @@
-"""Charts of the report as inline SVG: training curves, accuracy over thresholds."""
+"""Charts of the report as inline SVG: training curves, accuracy over thresholds, reliability."""
 
 from __future__ import annotations
 
@@ -93,6 +93,28 @@ def threshold_chart(parts: Mapping[str, Mapping[str, Any]], tau: float, decision
             axes.set_xlim(0, 1)
             axes.set_ylim(0, 103)
             _legend(axes)
+        return svg_text(figure)
+
+
+def reliability_chart(splits: Mapping[str, Mapping[str, Sequence[tuple[float, float, int]]]]) -> str:
+    """Share of photos with the asset over the probability said, one panel per split; right is the diagonal.
+
+    Args:
+        splits: by name of the split and of what was said, (said, happened, photos) per bin.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.9 * len(splits), 3.9), layout="constrained")
+        panels = figure.subplots(1, len(splits), squeeze=False)[0]
+        for axes, (split, curves) in zip(panels, splits.items(), strict=True):
+            axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1.5, label="exactly right")
+            for (name, curve), color in zip(curves.items(), COLORS, strict=False):
+                said, happened, _ = zip(*curve, strict=True)
+                axes.plot(said, happened, color=color, label=name, linewidth=1.8, marker="o", markersize=3.5)
+            axes.set_title(f"Share with the asset: {split}")
+            axes.set_xlabel("probability said, mean of the bin")
+            axes.set_xlim(-0.02, 1.02)
+            axes.set_ylim(-0.03, 1.03)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, columnspacing=1.2)
         return svg_text(figure)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_runtime.boxes import find_candidates, presence_score
 from edge_runtime.errors import DatasetError
+from edge_runtime.presence import object_probability
 from train.metrics import SIDE, THRESHOLDS, boxes_per_threshold, scale_boxes
 from train.metrics_errors import ErrorCounts
 from train.metrics_pixels import PixelPrecision, read_mask
@@ -76,6 +77,8 @@ class SplitScores:
     presence: list[float] = field(default_factory=list)
     positive_presence: list[float] = field(default_factory=list)  # every photo with an object
     negative_presence: list[float] = field(default_factory=list)
+    positive_object: list[float] = field(default_factory=list)  # P(any object class), as the two above
+    negative_object: list[float] = field(default_factory=list)
     negative_regions: list[NDArray[np.bool_]] = field(default_factory=list)  # any region, (decisions,)
 
     def add(
@@ -96,13 +99,16 @@ class SplitScores:
             DatasetError: a photo with an object, in a split with boxes, that has none.
         """
         presence = self.presence_rule.score(score_map, class_probs, self.negative)
+        object_p = object_probability(class_probs.tolist(), self.negative)
         self.class_right.append(int(class_probs.argmax()) == image.label)
         if image.label == self.negative:
             self.negative_presence.append(presence)
+            self.negative_object.append(object_p)
             regions = [bool(find_candidates(score_map, float(t))) for t in self.decisions]
             self.negative_regions.append(np.array(regions))
             return
         self.positive_presence.append(presence)
+        self.positive_object.append(object_p)
         if pseudo_boxes is not None:
             boxes = boxes_per_threshold(protocol_map(score_map), THRESHOLDS, multi_contour=False)
             self.agreement.add(boxes.best_iou(scale_boxes(pseudo_boxes, (image.width, image.height))))

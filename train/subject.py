@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge_runtime.errors import DatasetError, ModelError, UsageError
 from train.baselines.methods import DIPS
 from train.evaluation import WITHOUT_BOXES, Thresholds
+from train.presence import calibration_of
 from train.split_scores import PresenceRule
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ def open_run(run_dir: Path, checkpoint: str) -> Subject:
             classes=tuple(metrics["classes"]),
             negative_class=metrics["negative_class"],
             thresholds=Thresholds(
-                float(part["tau"]), float(part["decision_threshold"]), float(part["presence_threshold"])
+                float(part["tau"]),
+                float(part["decision_threshold"]),
+                float(part["presence_threshold"]),
+                calibration_of(part),
             ),
             predict=predict,
             presence=presence,
@@ -154,7 +158,12 @@ def open_model_file(path: Path, device: str = "cpu") -> Subject:
         name=str(file),
         classes=contract.classes,
         negative_class=contract.negative_class,
-        thresholds=Thresholds(float(tau), contract.decision_threshold, contract.presence_threshold),
+        thresholds=Thresholds(
+            float(tau),
+            contract.decision_threshold,
+            contract.presence_threshold,
+            contract.presence_calibration,
+        ),
         predict=lambda images, workers: predict_model_file(file, images, workers=workers, device=device),
         origin={
             "checkpoint": contract.metrics.get("checkpoint"),

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 LOCAL_FILE = {
     "SST": "--sst-weights FILE",
-    "SST to begin with": "--init FILE (or begin with random weights: --init none)",
     "transformer": "--sst-weights FILE",
+    "SST to begin with": "--init FILE (or begin with random weights: --init none)",
     "encoder": "--encoder-weights FILE",
     "classifier encoder": "--set classifier.encoder_weights=FILE",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from calibration.quantize import Int8Files
+    from edge_runtime.presence import PresenceCalibration
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +103,16 @@ def _rows(made: Int8Files, paths: dict[str, Path], fp32: bytes) -> list[dict[str
             "method": made.table.method,
             "decision_threshold": file.contract.decision_threshold,
             "presence_threshold": file.contract.presence_threshold,
+            "presence_calibration": _as_json(file.contract.presence_calibration),
             "float_layers": list(file.float_layers),
             "versus_fp32": file.agreement.rounded(),
         }
         for file in made.files
     ]
+
+
+def _as_json(calibration: PresenceCalibration | None) -> dict[str, float] | None:
+    return None if calibration is None else dataclasses.asdict(calibration)
 
 
 def _methods(made: Int8Files) -> list[dict[str, Any]]:

@@ -91,7 +91,8 @@ def _read(path: Path) -> Iterator[Record]:
 def _setting(header: Record, name: str) -> Any:
     value = header.get(name)
     if name == "model" and isinstance(value, dict):
-        return {key: each for key, each in value.items() if key not in ("name", "backend")}
+        told = {key: each for key, each in value.items() if each is not None}  # a later version may say null
+        return {key: each for key, each in told.items() if key not in ("name", "backend")}
     return value
 
 

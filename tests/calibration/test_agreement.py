@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from calibration.agreement import Answers, agreement, ask, box_iou, compare
 from calibration.rescore import choose_decision_threshold, choose_presence_threshold, rescore
+from edge_runtime.boxes import presence_score
 from edge_runtime.errors import ModelError
+from edge_runtime.presence import PresenceCalibration, object_probability
 from tests.edge_runtime.conftest import CONTRACT
+
+if TYPE_CHECKING:
+    from edge_runtime.contract import ModelContract
 
 SIZE = 64
 
@@ -92,6 +98,25 @@ def test_scores_that_shrink_as_a_whole_are_cut_lower() -> None:
     assert contract.presence_threshold == CONTRACT.presence_threshold
     kept = agreement(before, shrunk, CONTRACT, CONTRACT).mean_iou
     assert agreement(before, shrunk, CONTRACT, contract).mean_iou > max(0.97, kept)
+
+
+def test_the_presence_calibration_is_fitted_again_to_say_what_fp32_says() -> None:
+    fitted = dataclasses.replace(CONTRACT, presence_calibration=PresenceCalibration(-1.0, 2.0, 0.5, 40, 30))
+    heights = np.linspace(0.1, 0.95, 20)
+    before = answers(*(cone(scale) for scale in heights))
+    shrunk = answers(*(cone(0.8 * scale) for scale in heights))
+    assert rescore(before, shrunk, CONTRACT).presence_calibration is None
+
+    def said(model: Answers, contract: ModelContract) -> np.ndarray:
+        assert contract.presence_calibration is not None
+        pairs = zip(model.maps, model.class_probs, strict=True)
+        scores = [(presence_score(m), object_probability(probs.tolist(), 0)) for m, probs in pairs]
+        return np.array([contract.presence_calibration.probability(*pair) for pair in scores])
+
+    wanted = said(before, fitted)
+    as_was = np.abs(said(shrunk, fitted) - wanted).max()
+    assert np.abs(said(shrunk, rescore(before, shrunk, fitted)) - wanted).max() < 0.2 * as_was
+    assert rescore(before, before, fitted) == fitted  # nothing moves where nothing has changed
 
 
 def test_the_threshold_stays_where_nothing_is_in_view() -> None:

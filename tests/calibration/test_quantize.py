@@ -22,6 +22,7 @@ from edge_runtime.backends.onnx_cpu import OnnxCpu
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.modelfile import sha256_of
 from edge_runtime.onnxfile import read_contract
+from edge_runtime.presence import PresenceCalibration
 from tests.calibration.finder import PRESENT, finder, scenes
 from tests.edge_runtime.conftest import CONTRACT, with_contract
 
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
     from calibration.families import Family
     from edge_runtime.contract import ModelContract
 
+FITTED = with_contract(presence_calibration=PresenceCalibration(-1.0, 1.5, 0.5, 40, 30))
 SETTINGS = Int8Settings(threads=1, seed=7)
 GOOD = Agreement(100, 0.99, 0.9, 0, 1e-3, 0.1, 0.01)
 
 
 def quantized(*, ruined: bool = False, settings: Int8Settings = SETTINGS, **options: object) -> Int8Files:
-    data = finder(ruined=ruined).SerializeToString()
+    data = finder(FITTED, ruined=ruined).SerializeToString()
     return quantize_model(data, scenes(), scenes(), settings, present=PRESENT, **options)  # type: ignore[arg-type]
 
 
@@ -52,7 +54,7 @@ def ruined() -> Int8Files:
 
 
 def test_three_files_say_what_they_are_for_and_what_they_come_from(good: Int8Files, tmp_path: Path) -> None:
-    (tmp_path / "fp32.onnx").write_bytes(finder().SerializeToString())
+    (tmp_path / "fp32.onnx").write_bytes(finder(FITTED).SerializeToString())
     assert [file.suffix for file in good.files] == ["int8", "int8-trt8", "int8-cpu"]
     for file, target in zip(good.files, ("tensorrt10", "tensorrt8", "cpu"), strict=True):
         path = tmp_path / f"{file.suffix}.onnx"
@@ -62,6 +64,11 @@ def test_three_files_say_what_they_are_for_and_what_they_come_from(good: Int8Fil
         assert contract.calibration_method == good.table.method == good.trials[0].method
         assert contract.fp32_sha256 == good.table.fp32_sha256 == sha256_of(tmp_path / "fp32.onnx")
         assert contract.metrics["versus_fp32"]["mean_iou"] == round(file.agreement.mean_iou, 6)
+        fitted = contract.presence_calibration
+        assert fitted is not None
+        assert (fitted.bias, fitted.map_weight, fitted.class_weight) == pytest.approx(
+            (-1, 1.5, 0.5), abs=0.05
+        )
         assert contract.metrics["calibration"] == {"frames": 16, "seed": 7, "float_layers": 0}
         maps, probs = OnnxCpu(path, 1).infer(scenes()[0][None])
         assert maps.max() > 0.9

@@ -39,6 +39,8 @@ def problems(record: dict[str, Any], max_age_ms: float) -> list[str]:
             record["age_ms"] - (record["t_emit_mono_ns"] - record["t_cap_mono_ns"]) / 1e6
         )
         <= 0.001,
+        "a probability of presence only of a map that was judged": record["p_present"] is None
+        or (record["presence"] is not None and None not in record["class_probs"]),
         "corners in order": all(
             b is None or (b[0] < b[2] and b[1] < b[3])
             for b in [record["box"], *(o["box"] for o in record["others"])]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.camera.camfile import parse
 from edge_runtime.frames import Frame
+from edge_runtime.presence import PresenceCalibration
 from edge_runtime.records import RecordBuilder, StageTimes, encode
 from edge_runtime.tracking import Detection, Tracker, TrackUpdate
 from edge_runtime.untracked import Untracked
@@ -27,6 +28,7 @@ PROBS = np.array([0.1, 0.9], np.float32)
 NOTHING: list[Detection] = []
 BOX = (0.25, 0.25, 0.5, 0.75)
 LENS = {"fx": 150.0, "fy": 150.0, "cx": 79.5, "cy": 44.5}
+FITTED = PresenceCalibration(-1.0, 2.0, 0.5, positives=60, negatives=40)
 CAMERA = parse({"name": "t", "width": 160, "height": 90, "mount": "forward", **LENS}, "test")
 
 
@@ -70,13 +72,15 @@ happenings = st.one_of(
     probs=st.lists(unit | st.just(float("nan")), min_size=2, max_size=2),
     tracked=st.booleans(),
     calibrated=st.booleans(),
+    fitted=st.booleans(),
 )
 def test_whatever_happens_every_record_keeps_schema_and_invariants(
-    story, presence, probs, tracked, calibrated
+    story, presence, probs, tracked, calibrated, fitted
 ):
     """Any order of detections, gaps, stale frames, faults and operator's wishes, by the real tracker."""
     tracker = Tracker() if tracked else Untracked()
-    builder = RecordBuilder(CONTRACT, max_age_ms=MAX_AGE_MS, camera=CAMERA if calibrated else None)
+    contract = with_contract(presence_calibration=FITTED if fitted else None)
+    builder = RecordBuilder(contract, max_age_ms=MAX_AGE_MS, camera=CAMERA if calibrated else None)
     records, t_ns = [], time.monotonic_ns() - 60_000_000_000
     for kind, *what in story:
         if kind == "frame":
@@ -98,6 +102,8 @@ def test_whatever_happens_every_record_keeps_schema_and_invariants(
         assert problems(json.loads(encode(record)), MAX_AGE_MS) == []
         assert record["seq"] == i
         assert calibrated or record["bearing"] is None
+        judged = record["presence"] is not None and None not in record["class_probs"]
+        assert (record["p_present"] is not None) == (fitted and judged)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +152,23 @@ def test_the_class_named_is_never_the_negative_one():
     record = builder.build(captured, 0.9, detections, update, probs, times)
     assert record["cls"] == "tower"
     assert record["class_probs"] == [0.8, 0.05, 0.15]
+
+
+def test_the_probability_is_told_and_decides_nothing():
+    """Of all that is in a record, a calibration changes one field."""
+    captured, taken = frame(), time.monotonic_ns()
+    times = StageTimes(*(taken + i for i in range(4)))
+    update = Untracked().update(captured.t_capture_ns, found(BOX))
+    without, with_it = (
+        RecordBuilder(with_contract(presence_calibration=fitted)).build(
+            captured, 0.9, found(BOX), update, PROBS, times
+        )
+        for fitted in (None, FITTED)
+    )
+    clocks = ("t_emit_mono_ns", "t_cap_utc_ns", "age_ms", "lat_ms")
+    changed = {key for key in with_it if with_it[key] != without[key] and key not in clocks}
+    assert changed == {"p_present"}
+    assert (without["p_present"], with_it["p_present"]) == (None, round(61 / 62, 4))
 
 
 @pytest.mark.parametrize(
@@ -247,6 +270,8 @@ def test_a_record_is_one_short_line_of_json():
         pytest.param({"bearing": {}}, id="a bearing without calibration"),
         pytest.param({"t_emit_mono_ns": 0}, id="emitted before captured"),
         pytest.param({"seq": -1}, id="a negative number"),
+        pytest.param({"p_present": 1.2}, id="more than certain"),
+        pytest.param({"p_present": 0.5, "presence": None}, id="a probability without a map"),
         pytest.param({"v": 2}, id="another version"),
     ],
 )
@@ -258,7 +283,7 @@ def test_schema_and_rules_refuse_what_breaks_the_contract(broken):
 
 def test_the_schema_requires_every_field_of_the_record_but_the_extra_ones():
     record = build(found((0.25, 0.25, 0.5, 0.75)))
-    extra = {"presence", "class_probs", "others", "range_src", "range_std_m"}
+    extra = {"presence", "p_present", "class_probs", "others", "range_src", "range_std_m"}
     for key in set(record) - extra:
         assert not validator().is_valid({k: v for k, v in record.items() if k != key}), key
     required = {k: v for k, v in record.items() if k not in extra}

@@ -105,6 +105,7 @@ class FakeBoard:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_heed_ctrl_c,
         )
 
     def told(self) -> list[str]:
@@ -115,3 +116,8 @@ class FakeBoard:
     def _program(path: Path, name: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(PROGRAMS / name)
+
+
+def _heed_ctrl_c() -> None:
+    """Tests that run in the background of a shell ignore SIGINT, and so would every script they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -10,9 +10,10 @@ import torch
 from train.checkpoint import save_tensors
 from train.config import to_toml
 from train.dataset import load_dataset
-from train.evaluation import evaluate_split, evaluate_val_and_choose
+from train.evaluation import choose_thresholds, evaluate_split, report_split, score_split
 from train.localizer import FILES, Localizer, load_localizer
 from train.predict import predict_run
+from train.presence import KEY, fit_on_val
 
 from .tiny import tiny_config
 
@@ -66,14 +67,15 @@ def write_finished_run(run: Path, data: Path) -> Path:
 
 def _evaluated(run: Path, dataset: Dataset, which: str) -> dict[str, Any]:
     model = load_localizer(run, which)
-    val = predict_run(model, dataset.splits["val"], SIDE)
-    thresholds, figures = evaluate_val_and_choose(val, dataset.negative)
+    val = score_split(predict_run(model, dataset.splits["val"], SIDE), dataset.negative)
+    thresholds = choose_thresholds(val)
     test = evaluate_split(predict_run(model, dataset.splits["test"], SIDE), dataset.negative, thresholds)
     return {
         "decision_threshold": thresholds.decision,
         "presence_threshold": thresholds.presence,
         "tau": thresholds.tau,
-        "val": figures,
+        KEY: fit_on_val(val).to_json(),
+        "val": report_split(val, thresholds),
         "test": test,
     }
 

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from edge_runtime.errors import UsageError
+from train.baselines.config import BASELINE_CHOICES
 from train.commands.train import SETTINGS, train
 from train.config import (
     CHOICES,
@@ -127,5 +128,6 @@ def test_the_flags_of_the_command_stand_for_settings_that_exist() -> None:
     assert set(SETTINGS) <= set(flags)
     for flag, key in {**SETTINGS, "preset": "preset"}.items():
         if isinstance(flags[flag].type, click.Choice):
-            assert tuple(flags[flag].type.choices) == CHOICES[key]
+            either = {*CHOICES[key], *BASELINE_CHOICES.get(key, ())}
+            assert set(flags[flag].type.choices) == either
     assert CHOICES["preset"] == tuple(PRESETS)

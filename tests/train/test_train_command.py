@@ -321,6 +321,7 @@ def test_one_process_killed_ends_the_others_and_three_go_on_where_two_stopped(tm
         assert time.monotonic() < deadline
         time.sleep(0.005)
     second.kill()
+    second.communicate()
     _, said = first.communicate(timeout=300)
     assert first.returncode == 1
     assert said.decode().splitlines()[-1].startswith("error: another process of this run has stopped")

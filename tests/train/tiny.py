@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from timm.models import register_model
+from timm.models.vgg import VGG
 from timm.models.vision_transformer import VisionTransformer
 
 from train.config import TrainConfig, override
@@ -40,6 +41,15 @@ def tiny_vit_six_heads(pretrained: bool = False, **options: Any) -> VisionTransf
     """As DINO's ViT-S in kind: 6 heads, a CLS token. Known to timm once this module is imported."""
     del options["pretrained_cfg"], options["pretrained_cfg_overlay"], options["cache_dir"]
     model = VisionTransformer(patch_size=16, embed_dim=48, depth=4, num_heads=6, **options)
+    model.pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    return model
+
+
+@register_model  # type: ignore[untyped-decorator, unused-ignore]
+def tiny_vgg16(pretrained: bool = False, **options: Any) -> VGG:
+    """VGG-16 with a sixteenth of its channels."""
+    widths = (4, 4, "M", 8, 8, "M", 16, 16, 16, "M", 32, 32, 32, "M", 32, 32, 32, "M")
+    model = VGG(cfg=list(widths))
     model.pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     return model
 

@@ -100,7 +100,7 @@ class Backbone(nn.Module):
         Args:
             leaf: the first tap becomes the start of the gradient's graph; nothing before it is kept.
         """
-        found: list[Tensor] = []
+        found: dict[int, Tensor] = {}
         for index, unit in enumerate(self.units):
             x = unit(x)
             if index in self._attached:
@@ -108,8 +108,8 @@ class Backbone(nn.Module):
             if index in at:
                 if leaf and not found:
                     x = x.detach().requires_grad_()
-                found.append(x)
-        return [*found, x]
+                found[index] = x
+        return [*(found[index] for index in at), x]
 
     def fast_parameters(self, fast: str) -> list[nn.Parameter]:
         """Weights that learn as fast as a new layer: "new" layers, or with "last" the last stage, too."""

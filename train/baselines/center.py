@@ -49,7 +49,7 @@ class Center(Baseline):
         size = choose_center_box(val)
         own = {"shape": torch.ones(2), "shares": shares}
         best = own | ({} if size is None else {"shape": torch.tensor(size)})
-        selection = "nothing to choose by" if size is None else "val boxes"
+        selection = "nothing" if size is None else "val boxes"
         return {"best": best, "last": own}, Outcome([], selection, 0, [])
 
 

@@ -16,7 +16,7 @@ from train.baselines.base import stretch
 from train.baselines.config import read_baseline_config
 from train.baselines.methods import method_class
 from train.checkpoint import FILES, load_tensors
-from train.optimizer import part_of
+from train.optimstate import part_of
 from train.predict import BATCH, predict_batches
 from train.tensors import autocast, stack_images
 from train.weights import first_line
@@ -81,7 +81,7 @@ def predict_baseline(
 
     Args:
         model: in eval mode, on any device. fast: in mixed precision, for a look while training.
-        on_skip: told position and reason of a photo that cannot be read.
+        on_skip: told of photos that cannot be read.
 
     Yields:
         (photo, map (224, 224) float32 in [0, 1], class probabilities (K,) float32). Photos that cannot be

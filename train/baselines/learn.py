@@ -16,7 +16,8 @@ from train.checkpoint import FILES
 from train.epochs import Course, Outcome, run_epochs
 from train.imageio import read_image_bgr
 from train.loader import epoch_batches
-from train.optimizer import load_optimizer_state, lr_factor, optimizer_state, part_of
+from train.optimizer import load_optimizer_state, lr_factor, optimizer_state
+from train.optimstate import part_of
 from train.shared import Timer
 from train.split_scores import PresenceRule
 from train.tensors import autocast, speed_up_training, stack_images
@@ -103,7 +104,8 @@ class BaselineLearner:
                 losses: dict[str, Tensor] = self._wrapped(rgb, targets)
         with Timer(self.seconds, "backward"):
             self._optimizer.zero_grad()
-            self._scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
+            total = losses["total"] * self._run.world.weight(len(items))  # shares may be unequal
+            self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip)
             self._scaler.step(self._optimizer)

@@ -70,7 +70,7 @@ def train_baseline(
         reuse_memory()
         with world.main_first():  # the first reader may save a split of the photos
             dataset = load_dataset(data, negative_class=config.negative_class or None, seed=config.seed)
-            manifest = known_digest(dataset, verify=verify) if world.main else None
+            known = known_digest(dataset, verify=verify) if world.main else None
         config = resolve_baseline(config, dataset)
         _check(config, dataset, world)
         if not resume:
@@ -81,7 +81,7 @@ def train_baseline(
         world.barrier()
         wait_until_seen(out / "config.toml")
         readers = workers if workers >= 0 else min(8, cores)
-        facts = {"data": str(data.resolve()), "manifest": manifest, "method": config.method}
+        facts = {"data": str(data.resolve()), "method": config.method, "manifest": known}
         run = Run(out, config, dataset, where, world, readers, read_seconds(out), facts)
         for item, reason in dataset.broken if world.main else ():
             run.quarantine.add(item, reason)

@@ -74,12 +74,12 @@ class TsCam(Baseline):
         self._prefix = int(net.num_prefix_tokens)
         self.head = nn.Conv2d(int(net.embed_dim), classes, 3, padding=1)
         self.vit: nn.Module = net
-        self._seen: list[Tensor] = []  # what each block's attention was given, while a map is made
+        self._seen: list[Tensor] | None = None  # what each block's attention is given, while a map is made
         for block in net.blocks:
             block.attn.register_forward_pre_hook(self._remember)
 
     def _remember(self, _module: object, inputs: tuple[Tensor, ...]) -> None:
-        if not self.training:
+        if self._seen is not None:
             self._seen.append(inputs[0])
 
     def _class_maps(self, x: Tensor) -> Tensor:
@@ -96,14 +96,14 @@ class TsCam(Baseline):
 
     def explain(self, rgb_u8: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         net: Any = self.vit
-        self._seen.clear()
+        self._seen = []
         maps = self._class_maps(normalise(rgb_u8, self.mean, self.std))
+        seen, self._seen = self._seen, None
         logits = maps.mean((2, 3)).float()
         attention = sum(
-            cls_attention(block.attn, seen, self._prefix).mean(1)
-            for block, seen in zip(net.blocks, self._seen, strict=True)
+            cls_attention(block.attn, given, self._prefix).mean(1)
+            for block, given in zip(net.blocks, seen, strict=True)
         )
-        self._seen.clear()
         semantic = pick(maps, self.chosen(logits, labels))
         return semantic * torch.as_tensor(attention).reshape(semantic.shape), logits.softmax(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,7 @@ def describe(subject: Subject, data: Path, split: str) -> dict[str, Any]:
         "data": str(data),
         "split": split,
         "thresholds": {"tau": t.tau, "decision": t.decision, "presence": t.presence},
+        "presence_calibration": None if t.calibration is None else dataclasses.asdict(t.calibration),
     }
 
 
@@ -98,15 +100,23 @@ def _negative_to_name(subject: Subject) -> str | None:
 
 
 def _heading(document: dict[str, Any]) -> str:
-    figures, t = document["figures"], document["thresholds"]
+    figures, t, fitted = document["figures"], document["thresholds"], document["presence_calibration"]
     chosen = f"{document['checkpoint']} checkpoint, selected by: {document['selection']}"
     runs_on = f", {document['precision']} on {document['backend']}" if "backend" in document else ""
     return (
         f"{document['model']} ({chosen}{runs_on})\n"
         f"{document['data']} {document['split']}: {figures['photos']} photos, "
         f"{figures['localized_photos']} with boxes, {figures['negative_photos']} without an object\n"
-        f"thresholds from val: tau {t['tau']:.3f}, decision {t['decision']:.3f}, presence {t['presence']:.3f}"
+        f"thresholds from val: tau {t['tau']:.3f}, decision {t['decision']:.3f}, "
+        f"presence {t['presence']:.3f}\nP(in view): {_fitted_on(fitted)}"
     )
+
+
+def _fitted_on(calibration: dict[str, Any] | None) -> str:
+    if calibration is None:
+        return "none, not calibrated on val"
+    photos = f"{calibration['positives']} val photos with and {calibration['negatives']} without the asset"
+    return f"fitted to {photos}"
 
 
 def _with_progress(predictions: Iterable[Prediction], count: int) -> Iterable[Prediction]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_runtime import cliutil
-from train.commands.train import gather_settings, let_idle_threads_sleep, refuse_differences
+from train.commands.train import gather_settings, let_idle_threads_sleep, refuse_other_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def pretrain(
     changes = gather_settings(flags, assignments, SETTINGS)
     if resume:
         config = read_config_of(out, PretrainConfig(), "dips-edge pretrain")
-        refuse_differences(out, config, override(config, changes))
+        refuse_other_settings(out, config, changes)
     else:
         config = override(PretrainConfig(), changes)
     # Only now torch, which takes seconds to load: flags that cannot work have been told.

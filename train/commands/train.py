@@ -5,8 +5,8 @@ flags, --set and --config ──▶ TrainConfig ──▶ train.run; also under 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,16 +108,16 @@ def train(
     torchrun --nproc-per-node 2 --no-python dips-edge train DATA --out RUN
     """
     let_idle_threads_sleep()
-    machine: dict[str, Any] = {"device": device, "threads": threads, "workers": workers}
     method = method_of(out, method, resume=resume)
     if method != DIPS:
         changes = gather_settings(flags, assignments, settings_of(method), method)
         made = resumed(out, preset, changes) if resume else configured(method, preset, changes)
-        with saying_how_to_resume(data, out):
-            # Only now torch, which takes seconds to load: flags that cannot work have been told.
-            from train.baselines.run import train_baseline
+        from train.baselines.run import train_baseline
 
-            train_baseline(data, out, made, resume=resume, verify=verify, **machine)
+        with _telling_how_to_go_on(data, out):
+            train_baseline(
+                data, out, made, resume=resume, device=device, threads=threads, workers=workers, verify=verify
+            )
         return
     from train.config import override, preset_config
 
@@ -126,15 +126,18 @@ def train(
         config = resumed_config(out, preset, changes)
     else:
         config = override(preset_config(preset or "edge"), changes)
-    with saying_how_to_resume(data, out):
-        from train.run import train_run
+    # Only now torch, which takes seconds to load: flags that cannot work have been told.
+    from train.run import train_run
 
-        train_run(data, out, config, resume=resume, verify=verify, **machine)
+    with _telling_how_to_go_on(data, out):
+        train_run(
+            data, out, config, resume=resume, device=device, threads=threads, workers=workers, verify=verify
+        )
 
 
-@contextmanager
-def saying_how_to_resume(data: Path, out: Path) -> Iterator[None]:
-    """Ctrl-C inside tells the command that goes on, once there is a run."""
+@contextlib.contextmanager
+def _telling_how_to_go_on(data: Path, out: Path) -> Iterator[None]:
+    """After Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
@@ -152,7 +155,7 @@ def gather_settings(
     """Flags that were given and `KEY=VALUE` texts as one dict of dotted keys; of equal texts the last wins.
 
     Args:
-        settings: which setting a flag of `method` stands for.
+        settings: of `method`, by flag: which setting each stands for.
 
     Raises:
         UsageError: a text that is no assignment, or one that contradicts a flag; a flag that `method` does
@@ -187,12 +190,18 @@ def resumed_config(out: Path, preset: str | None, changes: Mapping[str, Any]) ->
     Raises:
         UsageError: `out` holds no run, or a setting differs from the run's.
     """
-    from train.config import override, read_run_config
+    from train.config import read_run_config
 
     stored = read_run_config(out)
-    asked = override(stored, {**changes, **({} if preset is None else {"preset": preset})})
-    refuse_differences(out, stored, asked)
+    refuse_other_settings(out, stored, {**changes, **({} if preset is None else {"preset": preset})})
     return stored
+
+
+def refuse_other_settings(out: Path, stored: DataclassInstance, changes: Mapping[str, Any]) -> None:
+    """Raise UsageError when `changes` ask for anything else than the run's own settings."""
+    from train.config import override
+
+    refuse_differences(out, stored, override(stored, changes))
 
 
 def refuse_differences(out: Path, stored: DataclassInstance, asked: DataclassInstance) -> None:

@@ -6,6 +6,7 @@ flags ──▶ Plan ──▶ DIR/compare.json; DIR/runs/METHOD-SEED/ for each 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,8 @@ def split_settings(assignments: Sequence[str], methods: Sequence[str]) -> dict[s
 def enlist(out: Path, plan: Plan) -> Plan:
     """Write the plan into `out`; where one is there, add to it.
 
+    A method of which no run has ended well may get other flags; its runs begin anew.
+
     Returns:
         The plan of all there is to compare in `out`.
 
@@ -100,7 +103,7 @@ def enlist(out: Path, plan: Plan) -> Plan:
     """
     path = out / FILE
     if path.is_file():
-        plan = _together(path, _read(path), plan)
+        plan = _together(out, _read(path), plan)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and holds no comparison; choose another --out")
     try:
@@ -123,16 +126,22 @@ def _read(path: Path) -> Plan:
         raise ModelError(f"{path}: damaged ({error}); remove it and give the same flags again") from error
 
 
-def _together(path: Path, stored: Plan, asked: Plan) -> Plan:
+def _together(out: Path, stored: Plan, asked: Plan) -> Plan:
+    path = out / FILE
     if stored.data != asked.data:
         raise UsageError(f"{path}: compares on {stored.data}, not on {asked.data}; choose another --out")
     for method, flags in asked.arguments.items():
         before = stored.arguments.get(method, flags)
-        if list(before) != list(flags):
+        if list(before) == list(flags):
+            continue
+        jobs = [job for job in stored.jobs() if job.method == method]
+        if any(is_done(out, job) for job in jobs):
             then, now = (" ".join(words) or "no flags" for words in (before, flags))
             raise UsageError(
                 f"{path}: {method} was trained with {then}; not with {now}. Give the same flags, "
                 "or another --out"
             )
+        for job in jobs:
+            shutil.rmtree(run_dir(out, job), ignore_errors=True)
     arguments = {**stored.arguments, **asked.arguments}
     return Plan(stored.data, max(stored.seeds, asked.seeds), arguments)

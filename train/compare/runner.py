@@ -72,11 +72,13 @@ def call_program(args: list[str], log: Path) -> str | None:
     """
     command = [sys.executable, "-m", "edge_runtime", *args]
     last = ""
-    with log.open("a", encoding="utf-8") as file:
+    with (
+        log.open("a", encoding="utf-8") as file,
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process,
+    ):
         file.write(f"$ dips-edge {' '.join(args)}\n")
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace")
+        assert process.stderr is not None
         try:
-            assert process.stderr is not None
             for line in process.stderr:
                 file.write(line)
                 file.flush()
@@ -84,14 +86,18 @@ def call_program(args: list[str], log: Path) -> str | None:
                 last = line.strip() or last
             code = process.wait()
         except BaseException:
-            process.terminate()
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            _stop(process)
             raise
     if code == 130:
         raise KeyboardInterrupt
     if code < 0:
         return f"killed by signal {-code} (9 is often: not enough memory)"
     return None if code == 0 else last.removeprefix("error: ")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()

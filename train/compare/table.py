@@ -39,6 +39,8 @@ def said(checkpoint: str, rows: Sequence[Row]) -> str:
     if checkpoint == "last":
         return "last checkpoint, chosen by nothing"
     chosen = dict.fromkeys(str(run["selection"]) for row in rows for run in row.runs.values())
+    if len(chosen) > 1:
+        chosen.pop("nothing", None)
     return f"best checkpoint, chosen by {' or '.join(chosen)}"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.optimizer import load_optimizer_state, optimizer_state, part_of
+from train.optimstate import pack_optimizer, part_of, unpack_optimizer
 from train.pretrain.heads import Branch, ProjectionHead, build_backbone
 from train.pretrain.loss import Agreement, agreement
 from train.pretrain.schedule import Pace, pace_at
@@ -136,7 +136,9 @@ class Distiller:
         """Everything a resumed run needs, as named tensors."""
         tensors = {f"student.{k}": v for k, v in self._student.state_dict().items()}
         tensors |= {f"teacher.{k}": v for k, v in self._teacher.state_dict().items()}
-        tensors |= optimizer_state(self._optimizer, self._scaler) | {"center": self._center}
+        tensors |= pack_optimizer(self._optimizer) | {"center": self._center}
+        if self._scaler.is_enabled():
+            tensors["scaler.scale"] = torch.tensor(self._scaler.get_scale())
         return {k: v.clone() for k, v in tensors.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
@@ -144,7 +146,11 @@ class Distiller:
         self._student.load_state_dict(part_of(tensors, "student."))
         self._teacher.load_state_dict(part_of(tensors, "teacher."))
         self._center.copy_(tensors["center"])
-        load_optimizer_state(self._optimizer, self._scaler, tensors)
+        unpack_optimizer(self._optimizer, tensors)
+        if "scaler.scale" in tensors and self._scaler.is_enabled():
+            self._scaler.load_state_dict(
+                self._scaler.state_dict() | {"scale": float(tensors["scaler.scale"])}
+            )
 
 
 def _optimizer(student: Branch) -> torch.optim.Optimizer:

@@ -189,6 +189,7 @@ function showTarget() {
   put("class", record.cls);
   put("score", record.score === null ? null : record.score.toFixed(2));
   $("score-bar").style.width = `${100 * (record.score || 0)}%`;
+  put("present", typeof record.p_present === "number" ? record.p_present.toFixed(2) : null);
   put("track", record.tid === null ? "" : `track ${record.tid}`);
   put("az", bearing && `${degrees(bearing.az)} ${bearing.az < 0 ? "left" : "right"}`);
   put("el", bearing && `${degrees(bearing.el)} ${bearing.el < 0 ? "down" : "up"}`);
