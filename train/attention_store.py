@@ -186,6 +186,7 @@ def shard_path(run_dir: Path, batches: Sequence[range]) -> Path:
 
 
 def digest(lines: Iterable[str]) -> str:
+    """SHA-256 of the lines: tells whether a list is still the same."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

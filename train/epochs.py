@@ -48,7 +48,7 @@ class Learner(Protocol):
         """Everything a resumed run needs; the weights as `model.*`."""
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """The reverse of `state`; RuntimeError, KeyError or ValueError for the state of another network."""
+        """The reverse of `state`; RuntimeError, LookupError or ValueError for another network's state."""
 
     def evaluated_state(self) -> Mapping[str, Tensor]:
         """Weights that are judged."""
@@ -214,7 +214,7 @@ class _Loop:
         try:
             self._learner.load_state(tensors)
             self._at = _Position(**meta["position"])
-        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        except (RuntimeError, LookupError, ValueError, TypeError) as error:
             raise ModelError(f"{path}: does not fit the run's config.toml: {first_line(error)}") from error
         self._kept = self._where()
         if self._run.world.main:

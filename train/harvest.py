@@ -37,11 +37,20 @@ if TYPE_CHECKING:
     from train.config import ProposalConfig
     from train.dataset_types import Image
     from train.distributed import World
+    from train.shared import AnyRun
     from train.sst import SelfSupervisedTransformer
 
     OnSkip = Callable[[int, str], None]  # position of a photo that cannot be read, and why
 
-__all__ = ["DONE", "TO_DO", "UNREADABLE", "AttentionStore", "harvest_attention", "harvest_proposals"]
+__all__ = [
+    "DONE",
+    "TO_DO",
+    "UNREADABLE",
+    "AttentionStore",
+    "harvest_attention",
+    "harvest_proposals",
+    "harvested",
+]
 PROPOSALS = "proposals.jsonl"
 _log = logging.getLogger(__name__)
 
@@ -87,6 +96,25 @@ def harvest_attention(
     world.barrier()
     if world.main and world.size > 1:
         store.absorb(shards)
+
+
+def harvested(run: AnyRun, sst: SelfSupervisedTransformer) -> AttentionStore:
+    """The store of train and val photos, filled by all processes together.
+
+    Raises:
+        TrainingError: not one train photo could be read. ModelError: see `AttentionStore`.
+    """
+    photos = [*run.dataset.splits["train"], *run.dataset.splits["val"]]
+    shape = (sst.maps, *sst.grid)
+    with run.world.main_first():
+        store = AttentionStore(run.out, photos, shape, sst.features)
+    harvest_attention(sst, store, photos, run.world, run.workers, run.quarantine.watch(photos))
+    run.world.barrier()
+    if run.world.size > 1:  # what other machines wrote is surely seen by a new mapping only
+        store = AttentionStore(run.out, photos, shape, sst.features)
+    if not any(store.done[i] == DONE for i in range(len(run.dataset.splits["train"]))):
+        raise TrainingError(f"{run.dataset.root}: not one train photo could be read")
+    return store
 
 
 def harvest_proposals(

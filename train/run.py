@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edge_runtime.errors import TrainingError, UsageError
+from edge_runtime.errors import UsageError
 from edge_runtime.progress import clock
 from train.classifier import build_classifier, load_classifier, save_classifier
 from train.config import read_run_config
@@ -20,7 +20,7 @@ from train.config_limits import check_limits
 from train.dataset import load_dataset
 from train.distributed import join_world, leave_world, wait_until_seen
 from train.evaluate_run import evaluate_run
-from train.harvest import DONE, AttentionStore, harvest_attention, harvest_proposals, proposal_recall
+from train.harvest import DONE, harvest_proposals, harvested, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
 from train.manifest import known_digest
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from train.attention_store import AttentionStore
     from train.classifier import Classifier
     from train.config import TrainConfig
     from train.dataset_types import Dataset
@@ -123,7 +124,7 @@ def _stages(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> None:
     train, val = run.dataset.splits["train"], run.dataset.splits["val"]
     photos = [*train, *val]
     with run.stage("attention"):
-        store = _attention(run, sst)
+        store = harvested(run, sst)
     with run.stage("classifier"):
         classifier = _classifier(run, sst, store)
     del sst
@@ -146,21 +147,6 @@ def _stages(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> None:
             evaluate_run(run, outcome, proposals[len(train) :])
     if run.world.main:
         _say_end(run, outcome)
-
-
-def _attention(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> AttentionStore:
-    """The store of train and val photos, filled by all processes together."""
-    photos = [*run.dataset.splits["train"], *run.dataset.splits["val"]]
-    shape = (sst.maps, *sst.grid)
-    with run.world.main_first():
-        store = AttentionStore(run.out, photos, shape, sst.features)
-    harvest_attention(sst, store, photos, run.world, run.workers, run.quarantine.watch(photos))
-    run.world.barrier()
-    if run.world.size > 1:  # what other machines wrote is surely seen by a new mapping only
-        store = AttentionStore(run.out, photos, shape, sst.features)
-    if not any(store.done[i] == DONE for i in range(len(run.dataset.splits["train"]))):
-        raise TrainingError(f"{run.dataset.root}: not one train photo could be read")
-    return store
 
 
 def _classifier(run: Run[TrainConfig], sst: SelfSupervisedTransformer, store: AttentionStore) -> Classifier:

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edge_runtime.errors import TrainingError, UsageError
+from edge_runtime.errors import UsageError
 from train.baselines.base import Baseline
 from train.baselines.config import BaselineConfig, MethodSettings
 from train.classifier import Classifier, SstLinear
 from train.config import SstConfig
 from train.config_limits import INTO_ONE
 from train.epochs import Outcome
-from train.harvest import DONE, AttentionStore, harvest_attention
+from train.harvest import DONE, harvested
 from train.sst import SelfSupervisedTransformer
 from train.teach import fit_linear
 from train.validate import judge_predictions
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from train.attention_store import AttentionStore
     from train.baselines.base import Weights
     from train.dataset_types import Dataset
     from train.shared import Run
@@ -99,11 +100,8 @@ class RawAttention(Baseline):
         train, val = run.dataset.splits["train"], run.dataset.splits["val"]
         photos = [*train, *val]
         self._sst.to(run.device)
-        store = AttentionStore(run.out, photos, (self._sst.maps, *self._sst.grid), self._sst.features)
-        harvest_attention(self._sst, store, photos, run.world, run.workers)
+        store = harvested(run, self._sst)
         good = [i for i in range(len(train)) if store.done[i] == DONE]
-        if not good:
-            raise TrainingError(f"{run.dataset.root}: not one train photo could be read")
         features = torch.from_numpy(store.features[good].astype("float32"))
         classifier = Classifier(self.linear, self.mean, self.std, self.config.photos.eval_size)
         fit_linear(classifier, features, torch.tensor([train[i].label for i in good]))

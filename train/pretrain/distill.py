@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.optimstate import pack_optimizer, part_of, unpack_optimizer
+from train.optimizer import load_optimizer_state, optimizer_state
+from train.optimstate import part_of
 from train.pretrain.heads import Branch, ProjectionHead, build_backbone
 from train.pretrain.loss import Agreement, agreement
 from train.pretrain.schedule import Pace, pace_at
@@ -136,9 +137,7 @@ class Distiller:
         """Everything a resumed run needs, as named tensors."""
         tensors = {f"student.{k}": v for k, v in self._student.state_dict().items()}
         tensors |= {f"teacher.{k}": v for k, v in self._teacher.state_dict().items()}
-        tensors |= pack_optimizer(self._optimizer) | {"center": self._center}
-        if self._scaler.is_enabled():
-            tensors["scaler.scale"] = torch.tensor(self._scaler.get_scale())
+        tensors |= optimizer_state(self._optimizer, self._scaler) | {"center": self._center}
         return {k: v.clone() for k, v in tensors.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
@@ -146,11 +145,7 @@ class Distiller:
         self._student.load_state_dict(part_of(tensors, "student."))
         self._teacher.load_state_dict(part_of(tensors, "teacher."))
         self._center.copy_(tensors["center"])
-        unpack_optimizer(self._optimizer, tensors)
-        if "scaler.scale" in tensors and self._scaler.is_enabled():
-            self._scaler.load_state_dict(
-                self._scaler.state_dict() | {"scale": float(tensors["scaler.scale"])}
-            )
+        load_optimizer_state(self._optimizer, self._scaler, tensors)
 
 
 def _optimizer(student: Branch) -> torch.optim.Optimizer:

@@ -29,6 +29,7 @@ from train.config_limits import OBEYS
 from train.dataset import load_dataset
 from train.evaluation import evaluate_split
 from train.localizer import load_localizer
+from train.quarantine import read_quarantine
 from train.split_scores import PresenceRule
 from train.subject import open_run
 
@@ -293,3 +294,14 @@ def test_epochs_follow_the_number_of_photos(data: Path) -> None:
     few = resolve_baseline(default_config("cam"), dataset)
     assert few.optim.epochs == 200
     assert resolve_baseline(tiny_baseline("cam"), dataset).optim.epochs == 2
+
+
+@pytest.mark.parametrize("method", ["cam", "sst"])
+def test_a_photo_that_cannot_be_decoded_is_quarantined_by_every_method(tmp_path: Path, method: str) -> None:
+    data = write_tiny_set(tmp_path / "set")
+    image = load_dataset(data).splits["train"][0]
+    photo = data / image.image_id
+    photo.write_bytes(photo.read_bytes()[:-20] if photo.suffix == ".png" else photo.read_bytes()[:200])
+    out = _train(data, tmp_path / "run", method, optim__epochs=1)
+    assert image.image_id in read_quarantine(out / "quarantine.jsonl")
+    assert read_quarantine(out / "quarantine.jsonl")[image.image_id]["stage"] == "localizer"
