@@ -43,7 +43,8 @@ cp /etc/resolv.conf "$root/etc/"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" # of this machine: its network may have its own
 mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
 # Orin's cores are Cortex-A78; the nearest that qemu knows. The default has SVE and SME, which no Jetson has.
-on_arm() { QEMU_CPU=cortex-a76 nice chroot "$root" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 QEMU_CPU=cortex-a76 OMP_NUM_THREADS=1 "$@"; }
+on_arm() { QEMU_CPU=cortex-a76 nice chroot "$root" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 QEMU_CPU=cortex-a76 OMP_NUM_THREADS=1 \
+  PIP_CERT=/etc/ssl/certs/ca-certificates.crt "$@"; }
 
 step "the wheel, here and there"
 python3 -m venv "$work/here"
