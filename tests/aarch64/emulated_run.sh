@@ -21,7 +21,7 @@ work=$(mktemp -d)
 root=${1:-$work/root}
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
-  mountpoint -q "$root/proc" && umount "$root/proc"
+  for kernel in proc sys; do mountpoint -q "$root/$kernel" && umount "$root/$kernel"; done
   rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
@@ -42,6 +42,7 @@ fi
 cp /etc/resolv.conf "$root/etc/"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" # of this machine: its network may have its own
 mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
+mountpoint -q "$root/sys" || mount -t sysfs -o ro sys "$root/sys" # onnxruntime 1.19 aborts without, as boards never are
 # Orin's cores are Cortex-A78; the nearest that qemu knows. The default has SVE and SME, which no Jetson has.
 on_arm() { QEMU_CPU=cortex-a76 nice chroot "$root" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 QEMU_CPU=cortex-a76 OMP_NUM_THREADS=1 \
   PIP_CERT=/etc/ssl/certs/ca-certificates.crt "$@"; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The wheel as a board gets it, on each Python of JetPack: bare install, the demo, the tests of what flies.
 # By hand: tests/aarch64/pythons.sh python3.8 python3.10 python3.12   (minutes; needs a package index)
-# Prints one line per Python: versions, records of the demo, tests.
+# Prints one line per Python: versions, records of the demo, tests (but for two files: a browser, the exporter).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -gt 0 ] || { echo "which Pythons? for example: $0 python3.8 python3.10 python3.12" >&2; exit 2; }
@@ -28,7 +28,8 @@ for python in "$@"; do
   # The installed wheel is what is tested: `tests` is copied beside it, our sources are not.
   mkdir "$at/outside" && cp -r tests jetson pyproject.toml README.md "$at/outside/"
   (cd "$at/outside" && "$at/bin/python" -m pytest -q -p no:cacheprovider tests/edge_runtime \
-    --ignore tests/edge_runtime/web/test_browser.py) >"$at/pytest.log" 2>&1 || failed=1
+    --ignore tests/edge_runtime/web/test_browser.py \
+    --ignore tests/edge_runtime/profiling/estimate/test_layers.py) >"$at/pytest.log" 2>&1 || failed=1
   grep -E '^(FAILED|ERROR)' "$at/pytest.log" || true
   echo "$("$at/bin/python" -V): $what| demo $(wc -l <"$at/demo.jsonl") lines | $(tail -1 "$at/pytest.log")"
 done

@@ -109,7 +109,7 @@ def test_regions_are_the_same_whether_their_pixels_are_few_or_not(sigma, shape, 
         monkeypatch.setattr(boxes, "FEW", few)
         found[few] = [find_candidates(score_map, threshold) for threshold in (0.3, 0.5, 0.7)]
     assert any(found[0.0])
-    for by_window, by_pixel in zip(found[0.0], found[1.0], strict=True):
+    for by_window, by_pixel in zip(found[0.0], found[1.0]):
         assert [(c.box_xyxy, c.area) for c in by_window] == [(c.box_xyxy, c.area) for c in by_pixel]
         assert [c.score for c in by_window] == pytest.approx([c.score for c in by_pixel], abs=1e-9)
 

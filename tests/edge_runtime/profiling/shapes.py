@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NASTY = "\x1b[31m<script>alert(1)</script>\"'&\u202e\x00\r\n" + "é" * 50
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def shaped(name: str) -> dict[str, Any]:
     """The report of a name of `SHAPES`; not to be changed."""
     return SHAPES[name]()

@@ -73,9 +73,9 @@ def test_scatter_is_rarely_called_a_regression_and_a_slow_down_is_found(likeness
     false = found = 0
     trials = 100 if likeness == 0 else 400
     runs = times(rng, 1000, likeness, 2 * trials)
-    for a, b in zip(runs[:trials], runs[trials:], strict=True):
+    for a, b in zip(runs[:trials], runs[trials:]):
         false += regresses(a, b)
-    for a, b in zip(runs[:50], runs[trials : trials + 50], strict=True):
+    for a, b in zip(runs[:50], runs[trials : trials + 50]):
         found += regresses(a, 1.15 * b)
     assert false < 0.05 * trials
     assert found > 0.95 * 50
@@ -86,7 +86,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     inside = 0
     runs = times(rng, 1000, 0.0, 400)
     medians = np.median(runs.reshape(400, 20, 50), axis=2).tolist()
-    for a, b in zip(medians[:200], medians[200:], strict=True):
+    for a, b in zip(medians[:200], medians[200:]):
         low, high = typical_ratio(a, b)[1]
         inside += low <= 1 <= high
     assert 0.9 <= inside / 200 <= 0.99

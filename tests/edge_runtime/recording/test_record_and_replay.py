@@ -82,7 +82,7 @@ def test_every_pixel_comes_back_whatever_the_size(tmp_path, codec, width, height
     folder = recorded(tmp_path / "flight", images, codec=codec)
     frames = played(folder)
     assert [frame.index for frame in frames] == [0, 1, 2, 4, 5, 6, 8]
-    for frame, image in zip(frames, images, strict=True):
+    for frame, image in zip(frames, images):
         np.testing.assert_array_equal(frame.image_bgr_u8, image)
 
 
@@ -90,7 +90,8 @@ def test_frames_of_changing_size_come_back(tmp_path):
     images = [*noise(3), *noise(2, width=80), *noise(2)]
     folder = recorded(tmp_path / "flight", images)
     again = [frame.image_bgr_u8 for frame in played(folder)]
-    assert all(np.array_equal(a, b) for a, b in zip(again, images, strict=True))
+    assert len(again) == len(images)
+    assert all(np.array_equal(a, b) for a, b in zip(again, images))
     assert len(list(folder.glob("frames-*.mkv"))) == 3
 
 
@@ -100,7 +101,8 @@ def test_jpeg_files_of_a_camera_are_copied_as_they_came(tmp_path):
     folder = recorded(tmp_path / "flight", images, jpegs=jpegs)
     assert (folder / "frames.mjpeg").read_bytes() == b"".join(jpegs)
     again = [frame.image_bgr_u8 for frame in played(folder)]
-    assert all(np.array_equal(a, b) for a, b in zip(again, images, strict=True))
+    assert len(again) == len(images)
+    assert all(np.array_equal(a, b) for a, b in zip(again, images))
     assert lines_of(folder / "index.jsonl")[1]["at"] == len(jpegs[0])
 
 
