@@ -38,7 +38,8 @@ def test_bins_hold_equally_many_photos(photos: int, bins: int) -> None:
 
 def test_the_order_of_photos_does_not_matter_even_where_probabilities_are_equal() -> None:
     rng = np.random.default_rng(0)
-    said, happened = np.round(rng.random(60), 1), rng.random(60) < 0.4
+    said = np.round(rng.random(60), 1)
+    happened = rng.random(60) < said
     shuffled = rng.permutation(60)
     a, b = reliability(said, happened), reliability(said[shuffled], happened[shuffled])
     assert (a.ece, a.chance_ece, a.brier) == pytest.approx((b.ece, b.chance_ece, b.brier), abs=1e-12)
