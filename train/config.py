@@ -114,6 +114,17 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class SelfTrainingConfig:
+    """Pseudo-pixels from the localizer's own confident maps, see train/selftrain.py."""
+
+    from_epoch: int = 0  # first epoch, counted from 1, that learns from them; 0: never
+    every: int = 2  # epochs between one making of the maps and the next
+    share: float = 0.5  # of the views of photos with a sure map
+    sure_fg: float = 0.8  # of a map: above is foreground
+    sure_bg: float = 0.2  # below is background
+
+
+@dataclass(frozen=True)
 class LocalizerConfig:
     """U-Net (segmentation_models_pytorch) with a timm encoder and a class head."""
 
@@ -139,6 +150,7 @@ class TrainConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    selftrain: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
     localizer: LocalizerConfig = field(default_factory=LocalizerConfig)
 
 

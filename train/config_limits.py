@@ -57,6 +57,11 @@ RULES: Mapping[str, str] = {
     "optim.batch_size": AT_LEAST_ONE,
     "optim.negatives": SHARE,
     "optim.ema": BELOW_ONE,
+    "selftrain.from_epoch": NOT_NEGATIVE,
+    "selftrain.every": AT_LEAST_ONE,
+    "selftrain.share": SHARE,
+    "selftrain.sure_fg": SHARE,
+    "selftrain.sure_bg": SHARE,
     "localizer.size": AT_LEAST_ONE,
     "localizer.eval_size": AT_LEAST_ONE,
     "localizer.crop": INTO_ONE,
@@ -89,5 +94,7 @@ def check_limits(config: TrainConfig) -> None:
         raise UsageError(f"sampling.dilation = {config.sampling.dilation}: expected an odd number of pixels")
     if config.localizer.crop[0] > config.localizer.crop[1]:
         raise UsageError(f"localizer.crop = {config.localizer.crop}: expected smallest and largest share")
+    if config.selftrain.sure_bg > config.selftrain.sure_fg:
+        raise UsageError("selftrain.sure_bg is above selftrain.sure_fg: expected background below foreground")
     if config.sampling.n_fg == config.sampling.n_bg == 0:
         raise UsageError("sampling.n_fg and sampling.n_bg are both 0: expected pixels to learn from")

@@ -63,7 +63,8 @@ class Course:
 
     `batches(epoch)`: global batches of indices into `images`. `load(epoch, index)`: one item of a batch.
     `score(glance)`: higher is better; None: nothing to judge by, so the latest epoch. `selection` says in
-    words what `score` looks at. `unreadable`: ids of photos known to be unreadable before.
+    words what `score` looks at. `unreadable`: ids of photos known to be unreadable before. `begin(epoch)`:
+    called in every process before an epoch is begun or gone on with.
     """
 
     images: Sequence[Image]
@@ -73,6 +74,7 @@ class Course:
     score: Callable[[Glance], float | None]
     selection: str
     unreadable: Sequence[str] = ()
+    begin: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class _Loop:
 
     def _epoch(self, events: Any) -> None:
         at, world, images = self._at, self._run.world, self._course.images
+        if self._course.begin is not None:
+            self._course.begin(at.epoch)
         batches = self._course.batches(at.epoch)
         left = batches[at.step :]
         title = f"epoch {at.epoch + 1}/{self._course.epochs}"

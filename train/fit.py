@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from train.distributed import World
     from train.localizer import Localizer
     from train.proposals import Proposal
+    from train.selftrain import OwnMaps
 
 VIEW_STREAM = 3
 STEP_STREAM = 4
@@ -54,6 +55,7 @@ class Item:
     box: NDArray[np.float32]  # (4,) drawn proposal in the view; zero width: none
     kept: NDArray[np.float32]  # (P, 4) all kept proposals in the view
     level: float
+    own: NDArray[np.float32] | None = None  # the localizer's map of the whole photo, where it teaches
 
 
 class ViewSource:
@@ -65,9 +67,11 @@ class ViewSource:
         attention: NDArray[np.float16],
         proposals: Sequence[Sequence[Proposal]],
         config: TrainConfig,
+        own: OwnMaps | None = None,
     ) -> None:
         """`attention` is (n, maps, rows, columns) and `proposals` is per photo, in the order of `images`."""
         self._images, self._attention, self._proposals, self._config = images, attention, proposals, config
+        self._own = own
         self._most = max(1, config.proposals.top_p)
 
     def __call__(self, epoch: int, index: int) -> Item:
@@ -83,7 +87,10 @@ class ViewSource:
             drawn = int(rng.integers(len(found)))
             box, level, map_index = kept[drawn], found[drawn].level, found[drawn].map_index
         attention = np.asarray(self._attention[index, map_index], np.float32)
-        return Item(photo, image.label, attention, sampling_theta(view), box, kept, level)
+        sure = self._own.get(index) if self._own is not None else None
+        if sure is not None and rng.random() >= self._config.selftrain.share:
+            sure = None
+        return Item(photo, image.label, attention, sampling_theta(view), box, kept, level, sure)
 
 
 class Fitter:
@@ -150,7 +157,7 @@ class Fitter:
             positive = targets != (-1 if self._negative is None else self._negative)
             inputs = self._seed_inputs(items, ~positive)
             generator = torch.Generator(self._device).manual_seed(seed)
-            labels = sample_seeds(inputs, self._config.sampling, generator)
+            labels = sample_seeds(inputs, self._config.sampling, generator, self._config.selftrain)
         with self._timed("forward"):
             x = normalise(rgb, self.model.mean, self.model.std).contiguous(memory_format=torch.channels_last)
             with autocast(self._device):
@@ -199,7 +206,21 @@ class Fitter:
             kept=torch.stack([box_masks(kept[:, p], side) for p in range(kept.shape[1])]).any(0),
             level=torch.tensor([item.level for item in items], device=device),
             negative=negative,
+            own=self._own_maps(items, theta),
         )
+
+    def _own_maps(self, items: Sequence[Item], theta: Tensor) -> Tensor | None:
+        """(N, S, S) maps in [0, 1] of the views, -1 where a view learns from proposals; None: all do."""
+        side = self._config.localizer.size
+        rows = [i for i, item in enumerate(items) if item.own is not None]
+        if not rows:
+            return None
+        maps = torch.from_numpy(np.stack([item.own for item in items if item.own is not None]))[:, None]
+        grid = F.affine_grid(theta[rows], [len(rows), 1, side, side], align_corners=False)
+        own = torch.full((len(items), side, side), -1.0, device=self._device)
+        seen = F.grid_sample(maps.to(self._device), grid, padding_mode="border", align_corners=False)
+        own[rows] = seen[:, 0]
+        return own
 
     def lr_factor(self, at: int) -> float:
         """Share of the base learning rate at global step `at`."""

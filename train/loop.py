@@ -16,6 +16,7 @@ from train.fit import Fitter, ViewSource
 from train.harvest import DONE
 from train.loader import epoch_batches
 from train.localizer import Localizer, build_localizer
+from train.selftrain import OwnMaps
 from train.validate import Glance, glance
 
 if TYPE_CHECKING:
@@ -55,18 +56,20 @@ def fit_localizer(
         drawn = epoch_batches(labels, dataset.negative, optim.negatives, optim.batch_size, config.seed, epoch)
         return [[usable[k] for k in batch] for batch in drawn]
 
+    own = OwnMaps(run.out, images, dataset.negative, config.selftrain)
+    learner = _LocalizerLearner(run, classifier, len(batches(0)), proposals[count:], own)
     by_boxes = dataset.has_boxes("val") and config.select != "proposals"
     photos = [*images, *dataset.splits["val"]]
     course = Course(
         images=images,
         epochs=config.optim.epochs,
         batches=batches,
-        load=ViewSource(images, store.maps, proposals[:count], config),
+        load=ViewSource(images, store.maps, proposals[:count], config, own),
         score=lambda seen: seen.boxes if by_boxes else seen.agreement,
         selection="val boxes" if by_boxes else "proposal agreement",
         unreadable=[image.image_id for i, image in enumerate(photos) if store.done[i] != DONE],
+        begin=learner.begin,
     )
-    learner = _LocalizerLearner(run, classifier, len(batches(0)), proposals[count:])
     return run_epochs(run, learner, course, {"classes": len(dataset.classes)})
 
 
@@ -79,8 +82,9 @@ class _LocalizerLearner:
         classifier: Classifier,
         steps_per_epoch: int,
         val_proposals: Sequence[Sequence[Proposal]],
+        own: OwnMaps,
     ) -> None:
-        self._run, self._val_proposals = run, val_proposals
+        self._run, self._val_proposals, self._own = run, val_proposals, own
         torch.manual_seed(run.config.seed)
         resumes = (run.out / FILES["last"]).exists()
         model = (Localizer if resumes else build_localizer)(run.config.localizer, len(run.dataset.classes))
@@ -101,6 +105,14 @@ class _LocalizerLearner:
 
     def evaluated_state(self) -> Mapping[str, Tensor]:
         return self._fitter.evaluated_state()
+
+    def begin(self, epoch: int) -> None:
+        """Have the localizer's own maps for `epoch` at hand, where they teach."""
+        if self._own.round_of(epoch) >= 0:
+            self._judged.load_state_dict(self._fitter.evaluated_state())
+            self._judged.eval()
+            side = self._run.config.localizer.eval_size
+            self._own.prepare(epoch, self._judged, side, self._run.workers, self._run.world)
 
     def look(self) -> Glance:
         self._judged.load_state_dict(self._fitter.evaluated_state())

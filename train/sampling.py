@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from train.localizer import BACKGROUND, FOREGROUND
 
 if TYPE_CHECKING:
-    from train.config import SamplingConfig
+    from train.config import SamplingConfig, SelfTrainingConfig
 
 IGNORE = -100
 REFERENCE_SIDE = 224  # counts of the configuration are meant for this side
@@ -30,6 +30,8 @@ class SeedInputs:
     kept: (N, S, S) bool, union of all kept proposals of each view.
     level: (N,) float32, Otsu level of the selected map in [0, 1].
     negative: (N,) bool, photo of the negative class: every pixel is background.
+    own: (N, S, S) float32, the localizer's own map of each view in [0, 1], -1 where the view learns from
+        its proposal; None: all do.
     """
 
     attention: Tensor
@@ -37,10 +39,19 @@ class SeedInputs:
     kept: Tensor
     level: Tensor
     negative: Tensor
+    own: Tensor | None = None
 
 
-def sample_seeds(inputs: SeedInputs, config: SamplingConfig, generator: torch.Generator) -> Tensor:
+def sample_seeds(
+    inputs: SeedInputs,
+    config: SamplingConfig,
+    generator: torch.Generator,
+    sure: SelfTrainingConfig | None = None,
+) -> Tensor:
     """Draw the labels of one iteration: multinomial foreground in the box, uniform weak background.
+
+    Args:
+        sure: what is sure in `inputs.own`; there both sides are drawn uniformly.
 
     Returns:
         (N, S, S) int64: 0, 1 or IGNORE. Pixels drawn for both are ignored.
@@ -53,8 +64,16 @@ def sample_seeds(inputs: SeedInputs, config: SamplingConfig, generator: torch.Ge
     valid = inside.flatten(1).any(1)
 
     fg_allowed = _foreground_pool(flat, inside.flatten(1), inputs.level, config)
-    fg = _draw(flat.clamp_min(1e-8).log(), fg_allowed, round(config.n_fg * scale), generator)
     bg_allowed = _background_pool(flat, inside.flatten(1), inputs.kept.flatten(1), config)
+    weight = flat.clamp_min(1e-8).log()
+    if inputs.own is not None and sure is not None:
+        own = inputs.own.reshape(n, -1)
+        by_own = own.amin(1) >= 0
+        fg_allowed = torch.where(by_own[:, None], own > sure.sure_fg, fg_allowed)
+        bg_allowed = torch.where(by_own[:, None], own < sure.sure_bg, bg_allowed)
+        weight = torch.where(by_own[:, None], 0.0, weight)
+        valid |= by_own
+    fg = _draw(weight, fg_allowed, round(config.n_fg * scale), generator)
     bg = _draw(torch.zeros_like(flat), bg_allowed, round(config.n_bg * scale), generator)
 
     fg_map = _dilate(fg.reshape(n, side, side), config.dilation)
