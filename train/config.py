@@ -35,6 +35,7 @@ class SstConfig:
     name: str = "vit_small_patch16_224.dino"  # any timm ViT with a CLS token
     weights: str = ""  # local .safetensors; empty: timm downloads
     size: int = 448  # input side, px
+    maps: str = "attention"  # where proposals come from: "attention" (paper), "tokens" like the attended, "both"
     heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper)
     clip_quantile: float = 0.95  # of each map, cut off before scaling to 1; 1.0: scale by the maximum (paper)
 
@@ -157,6 +158,7 @@ class TrainConfig:
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "preset": ("edge", "paper"),
     "select": ("auto", "boxes", "proposals"),
+    "sst.maps": ("attention", "tokens", "both"),
     "sst.heads": ("all", "first4"),
     "classifier.kind": ("cnn", "linear"),
     "sampling.fg_pool": ("fraction", "region"),
