@@ -97,12 +97,12 @@ class SelfSupervisedTransformer:
         weights = torch.nan_to_num(weights.float(), nan=0.0, posinf=1.0, neginf=0.0)
         found: list[Tensor] = []
         if self.config.maps != "attention":
-            found.append(likeness_maps(tokens, weights.mean(1))[:, None])
+            found.append(likeness_maps(tokens, weights.mean(1)).reshape(-1, 1, *self.grid))
         if self.config.maps != "tokens":
             shown = self.maps - len(found) - 1
             maps = torch.cat([weights.mean(1, keepdim=True), weights[:, :shown]], dim=1)
-            found.append(scale_maps(maps, self.config.clip_quantile))
-        return torch.cat(found, dim=1).unflatten(2, self.grid), features
+            found.append(scale_maps(maps.reshape(*maps.shape[:2], *self.grid), self.config.clip_quantile))
+        return torch.cat(found, dim=1), features
 
     def _cls_attention(self) -> Tensor:
         """softmax(q_cls k^T / sqrt(d)) over all tokens, patch columns only: (N, heads, patches)."""
@@ -164,11 +164,11 @@ def scale_maps(maps: Tensor, quantile: float) -> Tensor:
     "Vision Transformers Need Registers", 2024); dividing by such a peak hides the object from Otsu.
 
     Args:
-        maps: (..., patches) float32 >= 0.
+        maps: (..., rows, columns) float32 >= 0.
         quantile: in (0, 1]; 1 divides by the maximum (paper).
     """
-    top = maps.amax(-1, keepdim=True)
+    top = maps.amax((-2, -1), keepdim=True)
     if quantile < 1:
-        level = maps.quantile(quantile, dim=-1, keepdim=True)
+        level = maps.flatten(-2).quantile(quantile, dim=-1)[..., None, None]
         top = torch.where(level > 0, level, top)
     return (maps / top.clamp_min(1e-12)).clamp_max(1.0)
