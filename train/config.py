@@ -35,7 +35,8 @@ class SstConfig:
     name: str = "vit_small_patch16_224.dino"  # any timm ViT with a CLS token
     weights: str = ""  # local .safetensors; empty: timm downloads
     size: int = 448  # input side, px
-    maps: str = "attention"  # where proposals come from: "attention" (paper), "tokens" like the attended, "both"
+    maps: str = "attention"  # that give proposals: of "attention" (paper), of patch "tokens", or "both"
+    prototypes: int = 128  # kinds of background that maps of tokens know; 0, or no negative class: none
     heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper)
     clip_quantile: float = 0.95  # of each map, cut off before scaling to 1; 1.0: scale by the maximum (paper)
 

@@ -21,6 +21,7 @@ RULES: Mapping[str, str] = {
     "seed": NOT_NEGATIVE,
     "sst.size": AT_LEAST_ONE,
     "sst.clip_quantile": INTO_ONE,
+    "sst.prototypes": NOT_NEGATIVE,
     "classifier.size": AT_LEAST_ONE,
     "classifier.epochs": AT_LEAST_ONE,
     "classifier.batch_size": AT_LEAST_ONE,

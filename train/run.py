@@ -24,6 +24,7 @@ from train.harvest import DONE, harvest_proposals, harvested, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
 from train.manifest import known_digest
+from train.prototypes import background_prototypes
 from train.shared import Run, check_new, read_seconds, start_run
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
@@ -124,6 +125,7 @@ def _stages(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> None:
     train, val = run.dataset.splits["train"], run.dataset.splits["val"]
     photos = [*train, *val]
     with run.stage("attention"):
+        sst.prototypes = background_prototypes(run, sst)
         store = harvested(run, sst)
     with run.stage("classifier"):
         classifier = _classifier(run, sst, store)

@@ -72,7 +72,7 @@ class OwnMaps:
         self._maps = np.memmap(self._dir / MAPS, np.float16, "r", shape=(len(self._positive), SIDE, SIDE))
 
     def get(self, index: int) -> NDArray[np.float32] | None:
-        """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None without maps, or where it is not sure."""
+        """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None where there is no sure one."""
         row = self._row.get(index)
         if self._maps is None or row is None:
             return None

@@ -1,7 +1,8 @@
 """Self-supervised transformer: maps of where an object may be, and CLS features.
 
 photo (S, S) ──ViT──┬▶ CLS attention of the last block: the mean of all heads, then single heads
-                    └▶ patch tokens ──likeness to the most attended──▶ one map
+                    └▶ patch tokens ┬─unlike any patch of negative photos──▶ one map
+                                    └─more like the most attended than the least──▶ one map
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from train.weights import create_timm
 if TYPE_CHECKING:
     from train.config import SstConfig
 
-ATTENDED = 0.05  # share of the patches whose tokens stand for the object
+ATTENDED, UNATTENDED = 0.05, 0.3  # shares of the patches that stand for the object, and for what is around it
 PAPER_HEADS = 4  # paper section 3.3: the first four maps and the average of all
 FEATURE_BLOCKS = 4  # CLS tokens of the last four blocks, as DINO's linear evaluation does
 
@@ -29,7 +30,7 @@ class SelfSupervisedTransformer:
 
     Attributes:
         grid: (rows, columns) of the maps.
-        maps: how many there are.
+        prototypes: (K, dim) directions of background patches, see train/prototypes.py; None: no map of them.
         features: length of the CLS feature vector.
         mean, std: input normalisation, RGB, in units of 0..1.
     """
@@ -53,9 +54,18 @@ class SelfSupervisedTransformer:
         self.mean, self.std = net.pretrained_cfg["mean"], net.pretrained_cfg["std"]
         self.grid: tuple[int, int] = tuple(net.patch_embed.grid_size)
         heads = int(self._attn.num_heads)
-        shown = heads if config.heads == "all" else min(PAPER_HEADS, heads)
-        self.maps = {"attention": 1 + shown, "tokens": 1, "both": 2 + shown}[config.maps]
+        self._heads = heads if config.heads == "all" else min(PAPER_HEADS, heads)
+        self.prototypes: Tensor | None = None
         self.features = FEATURE_BLOCKS * int(net.embed_dim)
+
+    @property
+    def maps(self) -> int:
+        """How many maps a photo has."""
+        of_tokens = 1 if self.prototypes is None else 2
+        of_attention = 1 + self._heads
+        return {"attention": of_attention, "tokens": of_tokens, "both": of_tokens + of_attention}[
+            self.config.maps
+        ]
 
     def parameter_count(self) -> int:
         """Numbers among the network's weights."""
@@ -73,6 +83,13 @@ class SelfSupervisedTransformer:
         """CLS features (N, 4 * dim) of normalised photos (N, 3, size, size); the gradient reaches `x`."""
         return self._tokens(x)[1]
 
+    @torch.inference_mode()
+    def patch_tokens(self, images_rgb_u8: Tensor) -> Tensor:
+        """(N, 3, size, size) uint8 to the tokens of their patches, (N, patches, dim) float32."""
+        x = normalise(images_rgb_u8.to(self.device), self.mean, self.std)
+        with autocast(self.device):
+            return self._tokens(x)[0]
+
     def _tokens(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Patch tokens of the last block (N, patches, dim) and CLS features (N, 4 * dim)."""
         tokens = self._net.get_intermediate_layers(x, n=FEATURE_BLOCKS, return_prefix_tokens=True, norm=True)
@@ -87,8 +104,8 @@ class SelfSupervisedTransformer:
             images_rgb_u8: (N, 3, size, size) uint8.
 
         Returns:
-            maps (N, maps, rows, columns) float32 in [0, 1] without NaN, those of tokens (`likeness_maps`)
-            before those of attention (`scale_maps`); features (N, 4 * dim) float32.
+            maps (N, maps, rows, columns) float32 in [0, 1] without NaN, those of tokens (`unlike_maps`,
+            `likeness_maps`) before those of attention (`scale_maps`); features (N, 4 * dim) float32.
         """
         x = normalise(images_rgb_u8.to(self.device), self.mean, self.std)
         with autocast(self.device):
@@ -97,10 +114,12 @@ class SelfSupervisedTransformer:
         weights = torch.nan_to_num(weights.float(), nan=0.0, posinf=1.0, neginf=0.0)
         found: list[Tensor] = []
         if self.config.maps != "attention":
+            if self.prototypes is not None:
+                unlike = unlike_maps(tokens, self.prototypes.to(tokens.device))
+                found.append(unlike.reshape(-1, 1, *self.grid))
             found.append(likeness_maps(tokens, weights.mean(1)).reshape(-1, 1, *self.grid))
         if self.config.maps != "tokens":
-            shown = self.maps - len(found) - 1
-            maps = torch.cat([weights.mean(1, keepdim=True), weights[:, :shown]], dim=1)
+            maps = torch.cat([weights.mean(1, keepdim=True), weights[:, : self._heads]], dim=1)
             found.append(scale_maps(maps.reshape(*maps.shape[:2], *self.grid), self.config.clip_quantile))
         return torch.cat(found, dim=1), features
 
@@ -136,25 +155,45 @@ def gives_cls_attention(net: Any) -> bool:
 
 
 def likeness_maps(tokens: Tensor, attention: Tensor) -> Tensor:
-    """How much each patch looks like those that are attended to most.
+    """How much more each patch looks like those attended to most than like those attended to least.
 
     Attention lights up on parts of an object and on single patches; tokens of one object resemble each other
-    (Simeoni et al., "Localizing Objects with Self-Supervised Transformers and no Labels", 2021). The mean token
-    of the most attended patches stands for the object, whichever head found them.
+    (Siméoni et al., "Localizing Objects with Self-Supervised Transformers and no Labels", 2021). The mean
+    token of the most attended patches stands for the object, whichever head found them.
 
     Args:
         tokens: (N, patches, dim) float32. attention: (N, patches) float32 >= 0.
 
     Returns:
-        (N, patches) float32, cosine likeness from 0, stretched to [0, 1]; 0 where it is constant or not finite.
+        (N, patches) float32, difference of cosines, stretched to [0, 1] by `stretch`.
     """
     directions = F.normalize(tokens, dim=-1)
-    count = max(1, round(ATTENDED * attention.shape[1]))
-    picked = attention.topk(count, dim=1).indices[..., None].expand(-1, -1, directions.shape[2])
-    thing = F.normalize(directions.gather(1, picked).mean(1), dim=-1)
-    likeness = torch.einsum("npd,nd->np", directions, thing).clamp_min(0.0)
-    low, high = likeness.amin(1, keepdim=True), likeness.amax(1, keepdim=True)
-    return torch.nan_to_num((likeness - low) / (high - low).clamp_min(1e-6), nan=0.0, posinf=0.0, neginf=0.0)
+
+    def mean_of(rank: Tensor, share: float) -> Tensor:
+        count = max(1, round(share * rank.shape[1]))
+        picked = rank.topk(count, dim=1).indices[..., None].expand(-1, -1, directions.shape[2])
+        return F.normalize(directions.gather(1, picked).mean(1), dim=-1)
+
+    axis = mean_of(attention, ATTENDED) - mean_of(-attention, UNATTENDED)
+    return stretch(torch.einsum("npd,nd->np", directions, axis))
+
+
+def unlike_maps(tokens: Tensor, prototypes: Tensor) -> Tensor:
+    """How unlike every kind of background each patch is.
+
+    Args:
+        tokens: (N, patches, dim) float32. prototypes: (K, dim) float32 of length 1.
+
+    Returns:
+        (N, patches) float32, 1 - the highest cosine, stretched to [0, 1] by `stretch`.
+    """
+    return stretch(1 - (F.normalize(tokens, dim=-1) @ prototypes.T).amax(2))
+
+
+def stretch(values: Tensor) -> Tensor:
+    """(N, patches) float32 to a minimum of 0 and a maximum of 1 per row; a constant or broken row to 0."""
+    low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+    return torch.nan_to_num((values - low) / (high - low).clamp_min(1e-6), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def scale_maps(maps: Tensor, quantile: float) -> Tensor:
