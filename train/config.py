@@ -78,6 +78,9 @@ class SamplingConfig:
     bg_fraction: float = 0.3  # of the image: its weakest pixels may become background
     fg_pool: str = "region"  # above the map's Otsu level, or "fraction" (paper): the box's strongest pixels
     bg_pool: str = "proposals"  # outside: "none" (released code), "box" (paper 3.2), "proposals"
+    objects: str = (
+        "one"  # with foreground: the "one" drawn (paper), "all" kept ones of the same map
+    )
     dilation: int = 3  # side of the square that grows each seed, px
 
 
@@ -163,6 +166,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "sst.heads": ("all", "first4"),
     "classifier.kind": ("cnn", "linear"),
     "sampling.fg_pool": ("fraction", "region"),
+    "sampling.objects": ("one", "all"),
     "sampling.bg_pool": ("none", "box", "proposals"),
     "losses.cls_source": ("localizer", "attention"),
     "optim.name": ("adamw", "sgd"),
