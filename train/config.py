@@ -78,9 +78,7 @@ class SamplingConfig:
     bg_fraction: float = 0.3  # of the image: its weakest pixels may become background
     fg_pool: str = "region"  # above the map's Otsu level, or "fraction" (paper): the box's strongest pixels
     bg_pool: str = "proposals"  # outside: "none" (released code), "box" (paper 3.2), "proposals"
-    objects: str = (
-        "one"  # with foreground: the "one" drawn (paper), "all" kept ones of the same map
-    )
+    objects: str = "one"  # with foreground: the "one" drawn (paper), "all" kept ones of the same map
     dilation: int = 3  # side of the square that grows each seed, px
 
 
