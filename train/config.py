@@ -278,15 +278,18 @@ def read_config_of(run_dir: Path, base: C, command: str) -> C:
 
 def read_toml(path: Path) -> TrainConfig:
     """Read a `config.toml` back. Raises UsageError naming the file when it is not one of ours."""
-    changes = read_changes(path)
-    if "method" in changes:
-        raise UsageError(f"{path}: a run of the baseline {changes['method']!r}; a run of DiPS is needed here")
-    return apply_file(path, TrainConfig(), changes)
+    return read_settings(path, TrainConfig(), "dips-edge train")
 
 
 def read_settings(path: Path, base: C, command: str) -> C:
     """The `config.toml` of `command`; what it does not name is as in `base`. Raises as `read_toml`."""
-    return apply_file(path, base, read_changes(path), command=command)
+    changes = read_changes(path)
+    if "method" in changes:
+        needed = "DiPS" if isinstance(base, TrainConfig) else f"`{command}`"
+        raise UsageError(
+            f"{path}: a run of the baseline {changes['method']!r}; a run of {needed} is needed here"
+        )
+    return apply_file(path, base, changes, command=command)
 
 
 def read_changes(path: Path) -> dict[str, Any]:
