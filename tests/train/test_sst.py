@@ -194,9 +194,16 @@ def test_tokens_that_are_all_alike_or_broken_give_a_dark_map(value: float) -> No
 
 @pytest.mark.parametrize(
     ("maps", "prototypes", "count"),
-    [("attention", 0, 3), ("attention", 5, 3), ("tokens", 0, 1), ("tokens", 5, 2), ("both", 5, 5)],
+    [
+        ("attention", 0, 3),
+        ("attention", 5, 3),
+        ("tokens", 0, 1),
+        ("tokens", 5, 1),
+        ("both", 0, 4),
+        ("both", 5, 4),
+    ],
 )
-def test_maps_of_tokens_come_before_those_of_attention(maps: str, prototypes: int, count: int) -> None:
+def test_the_map_of_tokens_comes_before_those_of_attention(maps: str, prototypes: int, count: int) -> None:
     sst = _sst(maps=maps)
     if prototypes:
         sst.prototypes = torch.nn.functional.normalize(torch.randn(prototypes, 64), dim=1)
@@ -204,9 +211,11 @@ def test_maps_of_tokens_come_before_those_of_attention(maps: str, prototypes: in
     assert found.shape == (2, count, 4, 4) == (2, sst.maps, *sst.grid)
     assert features.shape == (2, sst.features)
     if maps == "both":
-        torch.testing.assert_close(found[:, 2:], _sst()(_photos())[0])
+        torch.testing.assert_close(found[:, 1:], _sst()(_photos())[0])
         sst.config = dataclasses.replace(sst.config, maps="tokens")
-        torch.testing.assert_close(found[:, :2], sst(_photos())[0])
+        torch.testing.assert_close(found[:, :1], sst(_photos())[0])
+        sst.prototypes = None if prototypes else torch.eye(64)[:2]
+        assert not torch.equal(found[:, :1], sst(_photos())[0])
 
 
 def test_patch_tokens_are_those_of_the_network() -> None:
