@@ -37,7 +37,7 @@ class SstConfig:
     size: int = 448  # input side, px
     maps: str = "attention"  # that give proposals: of "attention" (paper), of patch "tokens", or "both"
     prototypes: int = 128  # kinds of background that maps of tokens know; 0, or no negative class: none
-    heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper)
+    heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper); "mean" alone
     clip_quantile: float = 0.95  # of each map, cut off before scaling to 1; 1.0: scale by the maximum (paper)
 
 
@@ -79,6 +79,7 @@ class SamplingConfig:
     fg_pool: str = "region"  # above the map's Otsu level, or "fraction" (paper): the box's strongest pixels
     bg_pool: str = "proposals"  # outside: "none" (released code), "box" (paper 3.2), "proposals"
     dilation: int = 3  # side of the square that grows each seed, px
+    draw: str = "anew"  # each time a photo is shown (paper), or "once" per photo and proposal
 
 
 @dataclass(frozen=True)
@@ -160,10 +161,11 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "preset": ("edge", "paper"),
     "select": ("auto", "boxes", "proposals"),
     "sst.maps": ("attention", "tokens", "both"),
-    "sst.heads": ("all", "first4"),
+    "sst.heads": ("all", "first4", "mean"),
     "classifier.kind": ("cnn", "linear"),
     "sampling.fg_pool": ("fraction", "region"),
     "sampling.bg_pool": ("none", "box", "proposals"),
+    "sampling.draw": ("anew", "once"),
     "losses.cls_source": ("localizer", "attention"),
     "optim.name": ("adamw", "sgd"),
     "optim.schedule": ("cosine", "step"),
