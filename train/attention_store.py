@@ -8,6 +8,9 @@ RUN/attention.*.shard  what one of many processes has finished, until rank 0 put
 
 One process writes the files above. Many never do so together: on a network file system two machines that
 write into one page lose each other's bytes. Each writes shards of its own, whole or not at all.
+
+Runs may share attention.f16 and features.f16 of a whole store (train/reuse.py): such files are mapped
+read-only, and a harvest that begins anew makes new ones.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -50,20 +53,21 @@ class AttentionStore:
             TrainingError: no space on the disk.
         """
         n = len(images)
-        about = {
-            "photos": digest(image.image_id for image in images),
-            "labels": digest(str(image.label) for image in images),
-            "shape": [n, *shape],
-            "features": features,
-        }
+        about = {**about_photos(images), "shape": [n, *shape], "features": features}
         self.run_dir = run_dir
+        known = (run_dir / "attention.json").exists()
         self._check_or_write(run_dir / "attention.json", about, images)
-        parts = (("attention.f16", np.float16, (n, *shape)), ("features.f16", np.float16, (n, features)))
-        paths = [run_dir / name for name, _, _ in parts]
-        if not all(_has_size(path, dtype, part) for path, (_, dtype, part) in zip(paths, parts, strict=True)):
-            (run_dir / "attention.done").unlink(missing_ok=True)
-        self.maps, self.features = (_open(run_dir / name, dtype, part) for name, dtype, part in parts)
-        self.done = _open(run_dir / "attention.done", np.uint8, (n,))
+        parts = [
+            (run_dir / "attention.f16", np.float16, (n, *shape)),
+            (run_dir / "features.f16", np.float16, (n, features)),
+            (run_dir / "attention.done", np.uint8, (n,)),
+        ]
+        if not known or not all(_has_size(*part) for part in parts):
+            for path, _, _ in parts:
+                path.unlink(missing_ok=True)  # not overwritten: another run may share it
+        self.maps, self.features, self.done = (_open(*part) for part in parts)
+        if not (np.asarray(self.done) == TO_DO).any():
+            self.maps, self.features = (_open(*part, "r") for part in parts[:2])
 
     @staticmethod
     def _check_or_write(path: Path, about: dict[str, Any], images: Sequence[Image]) -> None:
@@ -138,6 +142,9 @@ class AttentionStore:
     def _take_in(self, path: Path) -> None:
         tensors, _ = load_tensors(path)
         index = tensors["index"].numpy()
+        if (self.done[index] != TO_DO).all():  # killed before it could be removed
+            path.unlink()
+            return
         self.maps[index] = tensors["maps"].numpy()
         self.features[index] = tensors["features"].numpy()
         self.flush()
@@ -185,6 +192,14 @@ def shard_path(run_dir: Path, batches: Sequence[range]) -> Path:
     return run_dir / f"attention.{batches[0].start:09}.shard"
 
 
+def about_photos(images: Sequence[Image]) -> dict[str, str]:
+    """What attention.json says of a list of photos: equal for equal ids and labels in the same order."""
+    return {
+        "photos": digest(image.image_id for image in images),
+        "labels": digest(str(image.label) for image in images),
+    }
+
+
 def digest(lines: Iterable[str]) -> str:
     """SHA-256 of the lines: tells whether a list is still the same."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -198,7 +213,9 @@ def _bytes(dtype: Any, shape: tuple[int, ...]) -> int:
     return int(np.prod(shape)) * int(np.dtype(dtype).itemsize)
 
 
-def _open(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+def _open(
+    path: Path, dtype: Any, shape: tuple[int, ...], mode: Literal["r", "r+"] = "r+"
+) -> np.memmap[Any, Any]:
     """Map a file, made of zeros if it is not there; its space is reserved, so that a full disk shows here."""
     if not _has_size(path, dtype, shape):
         size = _bytes(dtype, shape)
@@ -212,4 +229,4 @@ def _open(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]
             raise TrainingError(
                 f"{path}: no room for its {size / 1e6:.0f} MB ({error.strerror}); make some and --resume"
             ) from error
-    return np.memmap(path, dtype, "r+", shape=shape)
+    return np.memmap(path, dtype, mode, shape=shape)

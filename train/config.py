@@ -37,7 +37,7 @@ class SstConfig:
     size: int = 448  # input side, px
     maps: str = "attention"  # that give proposals: of "attention" (paper), of patch "tokens", or "both"
     prototypes: int = 128  # kinds of background that maps of tokens know; 0, or no negative class: none
-    heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper)
+    heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper); "mean" alone
     clip_quantile: float = 0.95  # of each map, cut off before scaling to 1; 1.0: scale by the maximum (paper)
 
 
@@ -80,6 +80,7 @@ class SamplingConfig:
     bg_pool: str = "proposals"  # outside: "none" (released code), "box" (paper 3.2), "proposals"
     objects: str = "one"  # with foreground: the "one" drawn (paper), "all" kept ones of the same map
     dilation: int = 3  # side of the square that grows each seed, px
+    draw: str = "anew"  # each time a photo is shown (paper), or "once" per photo and proposal
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,12 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "preset": ("edge", "paper"),
     "select": ("auto", "boxes", "proposals"),
     "sst.maps": ("attention", "tokens", "both"),
-    "sst.heads": ("all", "first4"),
+    "sst.heads": ("all", "first4", "mean"),
     "classifier.kind": ("cnn", "linear"),
     "sampling.fg_pool": ("fraction", "region"),
     "sampling.objects": ("one", "all"),
     "sampling.bg_pool": ("none", "box", "proposals"),
+    "sampling.draw": ("anew", "once"),
     "losses.cls_source": ("localizer", "attention"),
     "optim.name": ("adamw", "sgd"),
     "optim.schedule": ("cosine", "step"),

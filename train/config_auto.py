@@ -27,9 +27,8 @@ CLS_FIRST, CLS_FIRST_ALONE = 0, 1
 AREA_WEIGHT, AREA_WEIGHT_ALONE = 0.8, 0.0
 
 
-def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """`config` with every chosen-here setting filled in for the photos of `dataset`."""
-    alone = dataset.negative is None
+def resolve_losses(config: TrainConfig, *, alone: bool) -> TrainConfig:
+    """`config` with the losses that are left to be chosen; `alone`: there is no negative class."""
     changes: dict[str, Any] = {}
     if config.losses.cls < 0:
         changes["losses.cls"] = CLS_WEIGHT_ALONE if alone else CLS_WEIGHT
@@ -37,6 +36,14 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         changes["losses.cls_from_epoch"] = CLS_FIRST_ALONE if alone else CLS_FIRST
     if config.losses.area < 0:
         changes["losses.area"] = AREA_WEIGHT_ALONE if alone else AREA_WEIGHT
+    return override(config, changes)
+
+
+def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """`config` with every chosen-here setting filled in for the photos of `dataset`."""
+    alone = dataset.negative is None
+    config = resolve_losses(config, alone=alone)
+    changes: dict[str, Any] = {}
     if config.optim.epochs == 0:
         labels = [image.label for image in dataset.splits["train"]]
         optim = config.optim

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.crf import normalised_crf_loss
+from train.fixed_labels import view_labels
 from train.imageio import read_image_bgr
 from train.localizer import foreground
 from train.losses import classifier_loss, partial_cross_entropy
@@ -57,6 +58,7 @@ class Item:
     level: float
     together: NDArray[np.bool_]  # (P,) which of them come from the drawn one's map
     own: NDArray[np.float32] | None = None  # the localizer's map of the whole photo, where it teaches
+    labels: NDArray[np.int64] | None = None  # (S, S) of the view, where they are not drawn anew
 
 
 class ViewSource:
@@ -94,7 +96,10 @@ class ViewSource:
         if sure is not None and rng.random() >= self._config.selftrain.share:
             sure = None
         theta = sampling_theta(view)
-        return Item(photo, image.label, attention, theta, box, kept, level, together, sure)
+        labels = None
+        if self._config.sampling.draw == "once" and found and sure is None:
+            labels = view_labels(self._config, index, drawn, found, attention, theta)
+        return Item(photo, image.label, attention, theta, box, kept, level, together, sure, labels)
 
 
 class Fitter:
@@ -162,6 +167,9 @@ class Fitter:
             inputs = self._seed_inputs(items, ~positive)
             generator = torch.Generator(self._device).manual_seed(seed)
             labels = sample_seeds(inputs, self._config.sampling, generator, self._config.selftrain)
+            for i, item in enumerate(items):
+                if item.labels is not None:
+                    labels[i] = torch.from_numpy(item.labels).to(self._device)
         with self._timed("forward"):
             x = normalise(rgb, self.model.mean, self.model.std).contiguous(memory_format=torch.channels_last)
             with autocast(self._device):

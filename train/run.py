@@ -25,6 +25,7 @@ from train.localizer import build_localizer
 from train.loop import fit_localizer
 from train.manifest import known_digest
 from train.prototypes import background_prototypes
+from train.reuse import CLASSIFIER_FILE, plan_reuse, reused, take_over
 from train.shared import Run, check_new, read_seconds, start_run
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from train.proposals import Proposal
 
 _log = logging.getLogger(__name__)
-CLASSIFIER_FILE = "classifier.safetensors"
 
 
 def train_run(
@@ -56,6 +56,7 @@ def train_run(
     threads: int = 0,
     workers: int = -1,
     verify: bool = False,
+    reuse: Sequence[Path] = (),
 ) -> None:
     """Train on the photos of `data` into the run directory `out`.
 
@@ -64,10 +65,11 @@ def train_run(
         threads: torch threads, 0: this process's share of the cores. workers: photo decoding threads,
             -1: chosen.
         verify: compare the photos with DATA/manifest.jsonl, hash by hash, before anything else.
+        reuse: earlier runs whose stages a new run takes over, see train/reuse.py.
 
     Raises:
-        DipsEdgeError: bad data, settings or weights (before anything is written); `out` exists; no
-            space on the disk.
+        DipsEdgeError: bad data, settings, weights or runs to reuse (before anything is written); `out`
+            exists; no space on the disk.
     """
     check_limits(config)
     where = choose_device(device)
@@ -89,6 +91,7 @@ def train_run(
         sst = SelfSupervisedTransformer(config.sst, where)
         if not resume:
             _rehearse(config, dataset)
+        plan = plan_reuse(reuse, out, config, dataset, digest) if world.main and reuse else None
         world.barrier()  # nobody has complained
         if world.main and not resume:
             start_run(out, config)
@@ -99,6 +102,10 @@ def train_run(
         run = Run(out, config, dataset, where, world, readers, read_seconds(out), facts)
         for item, reason in dataset.broken if world.main else ():
             run.quarantine.add(item, reason)
+        if plan is not None:
+            take_over(plan, run)
+        world.barrier()
+        run.facts["reused"] = reused(out)
         _stages(run, sst)
     finally:
         leave_world(world)

@@ -54,7 +54,7 @@ class SelfSupervisedTransformer:
         self.mean, self.std = net.pretrained_cfg["mean"], net.pretrained_cfg["std"]
         self.grid: tuple[int, int] = tuple(net.patch_embed.grid_size)
         heads = int(self._attn.num_heads)
-        self._heads = heads if config.heads == "all" else min(PAPER_HEADS, heads)
+        self._heads = {"all": heads, "first4": min(PAPER_HEADS, heads), "mean": 0}[config.heads]
         self.prototypes: Tensor | None = None
         self.features = FEATURE_BLOCKS * int(net.embed_dim)
 

@@ -70,6 +70,7 @@ def test_patches_come_row_by_row() -> None:
     [
         pytest.param("all", [0, 1, 2, 3, 4, 5], id="all heads"),
         pytest.param("first4", [0, 1, 2, 3], id="first four, paper section 3.3"),
+        pytest.param("mean", [], id="none"),
     ],
 )
 def test_which_heads_are_kept_beside_the_mean_of_all_six(heads: str, kept: list[int]) -> None:

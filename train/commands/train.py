@@ -83,6 +83,13 @@ SETTINGS = {
 @click.option(
     "--workers", type=click.IntRange(-1), default=-1, help="Threads that decode photos; -1: chosen."
 )
+@click.option(
+    "--reuse",
+    type=cliutil.PATH,
+    multiple=True,
+    metavar="RUN",
+    help="Take over what this run of DiPS on the same photos would compute alike; repeatable.",
+)
 @click.option("--verify", is_flag=True, help="First compare DATA with its manifest, hash by hash.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
 def train(
@@ -94,6 +101,7 @@ def train(
     device: str,
     threads: int,
     workers: int,
+    reuse: Sequence[Path],
     verify: bool,
     resume: bool,
     **flags: Any,
@@ -106,10 +114,17 @@ def train(
     Flags that are not given take the preset's value; RUN/config.toml lists every setting of a run. A run
     can be stopped at any moment and goes on with --resume. Several GPUs or machines:
     torchrun --nproc-per-node 2 --no-python dips-edge train DATA --out RUN
+
+    With --reuse a new run takes over attention, classifier and proposals of an earlier one, finished or not,
+    where its settings give the same; the result is the same as without.
     """
     let_idle_threads_sleep()
     method = method_of(out, method, resume=resume)
+    if reuse and resume:
+        raise UsageError("--reuse is for a new run; what a run has taken over stays, so leave it out")
     if method != DIPS:
+        if reuse:
+            raise UsageError(f"--reuse means nothing to {method}: it is for runs of DiPS")
         changes = gather_settings(flags, assignments, settings_of(method), method)
         made = resumed(out, preset, changes) if resume else configured(method, preset, changes)
         from train.baselines.run import train_baseline
@@ -131,7 +146,15 @@ def train(
 
     with _telling_how_to_go_on(data, out):
         train_run(
-            data, out, config, resume=resume, device=device, threads=threads, workers=workers, verify=verify
+            data,
+            out,
+            config,
+            resume=resume,
+            device=device,
+            threads=threads,
+            workers=workers,
+            verify=verify,
+            reuse=reuse,
         )
 
 

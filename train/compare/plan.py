@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge_runtime.errors import ModelError, UsageError
 from train.baselines.methods import DIPS, METHODS
 from train.checkpoint import write_text
+from train.compare.ablations import is_ablation, is_dips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,17 +37,26 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """`arguments`: flags of `dips-edge train` by method, without DATA, --out, --method and --seed."""
+    """`arguments`: flags of `dips-edge train` by method or ablation, without DATA, --out, --method and
+    --seed."""
 
     data: str
     seeds: int
     arguments: Mapping[str, Sequence[str]]
 
+    @property
+    def methods(self) -> list[str]:
+        """In the order of the table: as asked for, ablations right beneath DiPS."""
+        rows = [name for name in self.arguments if is_ablation(name)]
+        rest = [name for name in self.arguments if not is_ablation(name)]
+        at = rest.index(DIPS) + 1 if DIPS in rest else len(rest)
+        return [*rest[:at], *rows, *rest[at:]]
+
     def jobs(self) -> Iterator[Job]:
         """Every run: the first seed of all methods before the second; where a seed changes nothing, one."""
         for seed in range(self.seeds):
-            for method in self.arguments:
-                if seed == 0 or method == DIPS or METHODS[method].seeded:
+            for method in self.methods:
+                if seed == 0 or is_dips(method) or METHODS[method].seeded:
                     yield Job(method, seed)
 
 
@@ -85,7 +95,9 @@ def split_settings(assignments: Sequence[str], methods: Sequence[str]) -> dict[s
         if not colon or "=" not in assignment or "=" in method:
             raise UsageError(f"--set {text!r}: expected METHOD:KEY=VALUE, like cam:optim.lr=1e-3")
         if method not in methods:
-            raise UsageError(f"--set {text!r}: {method!r} is not among --methods ({', '.join(methods)})")
+            raise UsageError(
+                f"--set {text!r}: {method!r} is not among what is compared: {', '.join(methods)}"
+            )
         found.setdefault(method, []).append(assignment)
     return found
 

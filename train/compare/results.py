@@ -1,6 +1,6 @@
-"""Figures of a comparison: per method, checkpoint and split the mean, spread and range over seeds.
+"""Figures of a comparison: per row, checkpoint and split the mean, spread and range over seeds.
 
-DIR/runs/*/metrics.json ──▶ Row per method ──▶ train.compare.table, charts, page
+DIR/runs/*/metrics.json ──▶ Row per method or ablation ──▶ train.compare.table, charts, page
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """One method: metrics.json by seed of its finished runs, why the others failed, what it costs."""
+    """A method or ablation: metrics.json by seed of finished runs, why the others failed, what it costs."""
 
     method: str
     runs: Mapping[int, Mapping[str, Any]]
@@ -96,7 +96,7 @@ def spread_of(values: list[float]) -> Spread | None:
 def gather(out: Path, plan: Plan, failed: Mapping[Job, str]) -> list[Row]:
     """One row per method, in the plan's order. Raises ModelError for a damaged metrics.json."""
     rows = []
-    for method in plan.arguments:
+    for method in plan.methods:
         jobs = [job for job in plan.jobs() if job.method == method]
         done = [job for job in jobs if is_done(out, job)]
         runs = {job.seed: read_metrics(run_dir(out, job)) for job in done}

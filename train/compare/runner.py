@@ -13,14 +13,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from train.baselines.methods import DIPS
-from train.compare.plan import is_done, run_dir
+from train.compare.ablations import is_dips
+from train.compare.plan import Job, is_done, run_dir
 from train.subject import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from train.compare.plan import Job, Plan
+    from train.compare.plan import Plan
 
     Call = Callable[[list[str], Path], str | None]
 
@@ -50,15 +51,24 @@ def run_jobs(out: Path, plan: Plan, common: Sequence[str], call: Call | None = N
             args.append("--resume")
         else:
             shutil.rmtree(folder, ignore_errors=True)  # stopped before it began
-            method = [] if job.method == DIPS else ["--method", job.method]
-            args += [*method, "--seed", str(job.seed), *plan.arguments[job.method]]
-        why = (call or call_program)(args, folder.with_suffix(".log"))
+            method = [] if is_dips(job.method) else ["--method", job.method]
+            args += [*method, "--seed", str(job.seed), *plan.arguments[job.method], *_reused(out, job)]
+        why = (call or call_program)(args, folder.with_name(f"{folder.name}.log"))
         if why is None and not is_done(out, job):
             why = "it ended without a report"
         if why is not None:
             failed[job] = why
             _log.warning("%s, seed %d failed: %s; the rest goes on", job.method, job.seed, why)
     return failed
+
+
+def _reused(out: Path, job: Job) -> list[str]:
+    """Flags that name the runs here whose stages this one may take over; the nearest comes first."""
+    if not is_dips(job.method):
+        return []
+    donors = dict.fromkeys([Job(DIPS, job.seed), Job(job.method, 0), Job(DIPS, 0)])
+    folders = [run_dir(out, donor) for donor in donors if donor != job]
+    return [word for folder in folders if (folder / CONFIG).is_file() for word in ("--reuse", str(folder))]
 
 
 def call_program(args: list[str], log: Path) -> str | None:

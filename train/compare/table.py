@@ -7,6 +7,7 @@ import io
 from html import escape
 from typing import TYPE_CHECKING
 
+from train.compare.against import NOTE, difference, html_against, markdown_against, pairs
 from train.compare.results import CHECKPOINTS, COLUMNS, SPLITS
 
 if TYPE_CHECKING:
@@ -51,10 +52,11 @@ def markdown(rows: Sequence[Row]) -> str:
         lines = [" | ".join(HEAD), " | ".join(["---"] * len(HEAD))]
         lines += [" | ".join(_cells(row, checkpoint, split)) for row in rows]
         parts.append(f"## {split}: {said(checkpoint, rows)}\n\n" + "\n".join(f"| {line} |" for line in lines))
+        parts += filter(None, [markdown_against(rows, checkpoint, split)])
     failures = [f"- {row.method}, seed {seed}: {why}" for row in rows for seed, why in row.failed.items()]
     if failures:
         parts.append("## Failed\n\n" + "\n".join(failures))
-    return "\n\n".join([*parts, *NOTES]) + "\n"
+    return "\n\n".join([*parts, *_notes(rows)]) + "\n"
 
 
 def html_tables(rows: Sequence[Row]) -> str:
@@ -68,27 +70,39 @@ def html_tables(rows: Sequence[Row]) -> str:
             body += f"<tr><th>{name}</th>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
         parts.append(
             f"<h2>{split}: {escape(said(checkpoint, rows))}</h2><div class='wide'>"
-            f"<table><tr>{head}</tr>{body}</table></div>"
+            f"<table><tr>{head}</tr>{body}</table></div>{html_against(rows, checkpoint, split)}"
         )
-    return "".join(parts) + "".join(f"<p>{escape(note)}</p>" for note in NOTES)
+    return "".join(parts) + "".join(f"<p>{escape(note)}</p>" for note in _notes(rows))
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """One line per method, checkpoint and split; numbers in full."""
+    """One line per method, checkpoint and split; numbers in full. `..._to_dips`: of ablations."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     keys = ["_".join(c.path) if len(c.path) == 1 else c.label.lower() for c in COLUMNS]
     spreads_of = [f"{key}_{kind}" for key in keys for kind in ("mean", "std", "min", "max")]
     about = ["method", "checkpoint", "split", "seeds", "failed"]
-    writer.writerow([*about, *spreads_of, "parameters", "cpu_ms", "input_px"])
+    against = [f"{key}_to_dips" for key in keys]
+    writer.writerow([*about, *spreads_of, "parameters", "cpu_ms", "input_px", *against])
+    dips_of = {row.method: dips for row, dips in pairs(rows)}
     for checkpoint, split in sections(rows):
         for row in rows:
             spreads = [row.spread(column, checkpoint, split) for column in COLUMNS]
             numbers = [v for s in spreads for v in ((s.mean, s.std, s.low, s.high) if s else (None,) * 4)]
             cost = row.cost
             costs = [None] * 3 if cost is None else [cost.parameters, round(cost.cpu_ms, 1), cost.side]
-            writer.writerow([row.method, checkpoint, split, len(row.runs), len(row.failed), *numbers, *costs])
+            found = [
+                difference(row, dips_of[row.method], column, checkpoint, split)
+                for column in (COLUMNS if row.method in dips_of else ())
+            ]
+            to_dips = [spread.mean if spread else None for spread in found] or [None] * len(COLUMNS)
+            counts = [len(row.runs), len(row.failed)]
+            writer.writerow([row.method, checkpoint, split, *counts, *numbers, *costs, *to_dips])
     return file.getvalue()
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    return [*NOTES, *([NOTE] if pairs(rows) else [])]
 
 
 def _cells(row: Row, checkpoint: str, split: str) -> list[str]:

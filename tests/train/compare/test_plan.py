@@ -51,7 +51,7 @@ def test_settings_belong_to_their_method() -> None:
         pytest.param("optim.lr=1e-3", "expected METHOD:KEY=VALUE", id="no method"),
         pytest.param("cam:optim.lr", "expected METHOD:KEY=VALUE", id="no value"),
         pytest.param("optim.lr=C:/x", "expected METHOD:KEY=VALUE", id="a colon in the value only"),
-        pytest.param("adl:optim.lr=1", "'adl' is not among --methods", id="not compared"),
+        pytest.param("adl:optim.lr=1", "'adl' is not among what is compared: cam", id="not compared"),
     ],
 )
 def test_settings_of_nobody_are_told(text: str, message: str) -> None:

@@ -21,7 +21,7 @@ def _call(told: list[list[str]], why: Callable[[str], str | None]) -> Callable[[
     def call(args: list[str], log: Path) -> str | None:
         told.append(args)
         folder = Path(args[args.index("--out") + 1])
-        assert log == folder.with_suffix(".log")
+        assert log == folder.with_name(folder.name + ".log")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.toml").write_text("")
         reason = why(folder.name)
@@ -37,6 +37,7 @@ def test_every_job_is_a_command_of_its_own(tmp_path: Path) -> None:
     assert run_jobs(tmp_path, PLAN, ["--threads", "1"], _call(told, lambda _: None)) == {}
     assert told[0][:4] == ["train", "/photos", "--out", str(tmp_path / "runs" / "dips-0")]
     assert told[0][4:] == ["--threads", "1", "--seed", "0", "--epochs", "1"]
+    assert told[2][-2:] == ["--reuse", str(tmp_path / "runs" / "dips-0")]
     assert told[3][-4:] == ["--method", "cam", "--seed", "1"]
     assert len(told) == 4
 
