@@ -125,15 +125,20 @@ def _toml_type(value: object) -> str:
     return "table" if isinstance(value, dict) else "list"
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The TOML file as a dict; UsageError naming the file (and line) when missing or malformed."""
+def read_toml(path: Path, kind: str = "config file", wanted: str = "") -> dict[str, Any]:
+    """The TOML file as a dict; UsageError naming the file (and line) when missing or malformed.
+
+    Args:
+        kind, wanted: what such a file is called in the message, and how the user gets one.
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
+    hint = wanted and f"; {wanted}"
     try:
         return dict(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise UsageError(f"{path}: cannot read this config file: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot read this {kind}: {error.strerror}{hint}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a TOML file: {error}") from error
+        raise UsageError(f"{path}: not a TOML file: {error}{hint}") from error

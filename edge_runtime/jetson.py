@@ -64,8 +64,10 @@ def read_meminfo(root: Path = ROOT) -> dict[str, int]:
 
 
 def read_text(path: Path) -> str | None:
-    """Content of a small file, or None when it cannot be read."""
+    """Content of a small file, or None when it cannot be read (now)."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb", buffering=0) as file:
+            data: bytes | None = file.readall()  # None: EAGAIN, of parts that are switched off
     except OSError:
         return None
+    return None if data is None else data.decode("utf-8", errors="replace")

@@ -78,6 +78,7 @@ class SamplingConfig:
     bg_fraction: float = 0.3  # of the image: its weakest pixels may become background
     fg_pool: str = "region"  # above the map's Otsu level, or "fraction" (paper): the box's strongest pixels
     bg_pool: str = "proposals"  # outside: "none" (released code), "box" (paper 3.2), "proposals"
+    objects: str = "one"  # with foreground: the "one" drawn (paper), "all" kept ones of the same map
     dilation: int = 3  # side of the square that grows each seed, px
     draw: str = "anew"  # each time a photo is shown (paper), or "once" per photo and proposal
 
@@ -164,6 +165,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "sst.heads": ("all", "first4", "mean"),
     "classifier.kind": ("cnn", "linear"),
     "sampling.fg_pool": ("fraction", "region"),
+    "sampling.objects": ("one", "all"),
     "sampling.bg_pool": ("none", "box", "proposals"),
     "sampling.draw": ("anew", "once"),
     "losses.cls_source": ("localizer", "attention"),
@@ -278,15 +280,18 @@ def read_config_of(run_dir: Path, base: C, command: str) -> C:
 
 def read_toml(path: Path) -> TrainConfig:
     """Read a `config.toml` back. Raises UsageError naming the file when it is not one of ours."""
-    changes = read_changes(path)
-    if "method" in changes:
-        raise UsageError(f"{path}: a run of the baseline {changes['method']!r}; a run of DiPS is needed here")
-    return apply_file(path, TrainConfig(), changes)
+    return read_settings(path, TrainConfig(), "dips-edge train")
 
 
 def read_settings(path: Path, base: C, command: str) -> C:
     """The `config.toml` of `command`; what it does not name is as in `base`. Raises as `read_toml`."""
-    return apply_file(path, base, read_changes(path), command=command)
+    changes = read_changes(path)
+    if "method" in changes:
+        needed = "DiPS" if isinstance(base, TrainConfig) else f"`{command}`"
+        raise UsageError(
+            f"{path}: a run of the baseline {changes['method']!r}; a run of {needed} is needed here"
+        )
+    return apply_file(path, base, changes, command=command)
 
 
 def read_changes(path: Path) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+
 from edge_runtime.errors import ModelError, TrainingError
 from edge_runtime.progress import Progress
 from train.checkpoint import FILES, load_tensors, save_tensors
@@ -164,14 +166,15 @@ class _Loop:
         world.barrier()
 
     def _check(self, values: Mapping[str, float], batch: Sequence[int]) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if not bad:
+        """All processes stop at the step where one of them fails: what they share is spoilt from there on."""
+        bad, world = [name for name, value in values.items() if not math.isfinite(value)], self._run.world
+        if not float(world.mean(torch.tensor(float(len(bad)), device=world.device))):
             return
         photos = ", ".join(self._course.images[i].image_id for i in batch)
         path = self._run.out / FILES["last"]
         kept = f"the last good state ({self._kept}) is in {path}" if self._kept else "no state was kept yet"
         raise TrainingError(
-            f"the loss is not a number at {self._where()}: {', '.join(bad)}; "
+            f"the loss is not a number at {self._where()}: {', '.join(bad) or 'in another process'}; "
             f"{kept}. Use a smaller optim.lr in a new run. Photos of the batch: {photos}"
         )
 

@@ -56,6 +56,7 @@ class Item:
     box: NDArray[np.float32]  # (4,) drawn proposal in the view; zero width: none
     kept: NDArray[np.float32]  # (P, 4) all kept proposals in the view
     level: float
+    together: NDArray[np.bool_]  # (P,) which of them come from the drawn one's map
     own: NDArray[np.float32] | None = None  # the localizer's map of the whole photo, where it teaches
     labels: NDArray[np.int64] | None = None  # (S, S) of the view, where they are not drawn anew
 
@@ -84,10 +85,12 @@ class ViewSource:
         photo, view = render(read_image_bgr(image.path), draw_view(rng, settings.crop), settings.size)
         kept = np.zeros((self._most, 4), np.float32)
         box, level, map_index = np.zeros(4, np.float32), 0.0, 0
+        together = np.zeros(self._most, np.bool_)
         if found:
             kept[: len(found)] = transform_boxes(np.array([p.box for p in found], np.float32), view)
             drawn = int(rng.integers(len(found)))
             box, level, map_index = kept[drawn], found[drawn].level, found[drawn].map_index
+            together[: len(found)] = [p.map_index == map_index for p in found]
         attention = np.asarray(self._attention[index, map_index], np.float32)
         sure = self._own.get(index) if self._own is not None else None
         if sure is not None and rng.random() >= self._config.selftrain.share:
@@ -96,7 +99,7 @@ class ViewSource:
         labels = None
         if self._config.sampling.draw == "once" and found and sure is None:
             labels = view_labels(self._config, index, drawn, found, attention, theta)
-        return Item(photo, image.label, attention, theta, box, kept, level, sure, labels)
+        return Item(photo, image.label, attention, theta, box, kept, level, together, sure, labels)
 
 
 class Fitter:
@@ -209,12 +212,18 @@ class Fitter:
         grid = F.affine_grid(theta, [len(items), 1, side, side], align_corners=False)
         attention = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)[:, 0]
         kept = torch.from_numpy(np.stack([item.kept for item in items])).to(device)
+        boxes = torch.stack([box_masks(kept[:, p], side) for p in range(kept.shape[1])], dim=1)
+        others = None
+        if self._config.sampling.objects == "all":
+            together = torch.from_numpy(np.stack([item.together for item in items])).to(device)
+            others = (boxes & together[..., None, None]).any(1)
         return SeedInputs(
             attention=attention,
             box=torch.from_numpy(np.stack([item.box for item in items])).to(device),
-            kept=torch.stack([box_masks(kept[:, p], side) for p in range(kept.shape[1])]).any(0),
+            kept=boxes.any(1),
             level=torch.tensor([item.level for item in items], device=device),
             negative=negative,
+            others=others,
             own=self._own_maps(items, theta),
         )
 

@@ -30,6 +30,8 @@ class SeedInputs:
     kept: (N, S, S) bool, union of all kept proposals of each view.
     level: (N,) float32, Otsu level of the selected map in [0, 1].
     negative: (N,) bool, photo of the negative class: every pixel is background.
+    others: (N, S, S) bool, boxes of further objects on the selected map, foreground as the selected box is;
+        None: the selected box alone.
     own: (N, S, S) float32, the localizer's own map of each view in [0, 1], -1 where the view learns from
         its proposal; None: all do.
     """
@@ -39,6 +41,7 @@ class SeedInputs:
     kept: Tensor
     level: Tensor
     negative: Tensor
+    others: Tensor | None = None
     own: Tensor | None = None
 
 
@@ -60,6 +63,8 @@ def sample_seeds(
     n, side, _ = attention.shape
     scale = (side / REFERENCE_SIDE) ** 2
     inside = box_masks(inputs.box, side)
+    if inputs.others is not None:
+        inside = inside | inputs.others
     flat = attention.reshape(n, -1)
     valid = inside.flatten(1).any(1)
 

@@ -1,8 +1,8 @@
 """Self-supervised transformer: maps of where an object may be, and CLS features.
 
 photo (S, S) ──ViT──┬▶ CLS attention of the last block: the mean of all heads, then single heads
-                    └▶ patch tokens ┬─unlike any patch of negative photos──▶ one map
-                                    └─more like the most attended than the least──▶ one map
+                    └▶ patch tokens ──unlike any patch of negative photos; without such photos: more like the
+                                      most attended than the least──▶ one map
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SelfSupervisedTransformer:
 
     Attributes:
         grid: (rows, columns) of the maps.
-        prototypes: (K, dim) directions of background patches, see train/prototypes.py; None: no map of them.
+        prototypes: (K, dim) directions of background patches, see train/prototypes.py; None: not known.
         features: length of the CLS feature vector.
         mean, std: input normalisation, RGB, in units of 0..1.
     """
@@ -61,11 +61,7 @@ class SelfSupervisedTransformer:
     @property
     def maps(self) -> int:
         """How many maps a photo has."""
-        of_tokens = 1 if self.prototypes is None else 2
-        of_attention = 1 + self._heads
-        return {"attention": of_attention, "tokens": of_tokens, "both": of_tokens + of_attention}[
-            self.config.maps
-        ]
+        return {"attention": 1 + self._heads, "tokens": 1, "both": 2 + self._heads}[self.config.maps]
 
     def parameter_count(self) -> int:
         """Numbers among the network's weights."""
@@ -104,7 +100,7 @@ class SelfSupervisedTransformer:
             images_rgb_u8: (N, 3, size, size) uint8.
 
         Returns:
-            maps (N, maps, rows, columns) float32 in [0, 1] without NaN, those of tokens (`unlike_maps`,
+            maps (N, maps, rows, columns) float32 in [0, 1] without NaN, that of tokens (`unlike_maps`, or
             `likeness_maps`) before those of attention (`scale_maps`); features (N, 4 * dim) float32.
         """
         x = normalise(images_rgb_u8.to(self.device), self.mean, self.std)
@@ -114,10 +110,11 @@ class SelfSupervisedTransformer:
         weights = torch.nan_to_num(weights.float(), nan=0.0, posinf=1.0, neginf=0.0)
         found: list[Tensor] = []
         if self.config.maps != "attention":
-            if self.prototypes is not None:
-                unlike = unlike_maps(tokens, self.prototypes.to(tokens.device))
-                found.append(unlike.reshape(-1, 1, *self.grid))
-            found.append(likeness_maps(tokens, weights.mean(1)).reshape(-1, 1, *self.grid))
+            if self.prototypes is None:
+                by_tokens = likeness_maps(tokens, weights.mean(1))
+            else:
+                by_tokens = unlike_maps(tokens, self.prototypes.to(tokens.device))
+            found.append(by_tokens.reshape(-1, 1, *self.grid))
         if self.config.maps != "tokens":
             maps = torch.cat([weights.mean(1, keepdim=True), weights[:, : self._heads]], dim=1)
             found.append(scale_maps(maps.reshape(*maps.shape[:2], *self.grid), self.config.clip_quantile))

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
     from edge_runtime.camera.mount import Matrix
 
+WANTED = (
+    "expected the TOML file of one camera; measure one with `dips-edge calibrate-camera`, "
+    "or fill in a copy of jetson/cam.example.toml"
+)
 CALIB_LENGTH = 8  # hex digits of the sha256 that names a calibration
 
 
@@ -142,7 +146,7 @@ def load_camera(path: Path) -> CameraModel:
     from edge_runtime.camera.camfile import parse
     from edge_runtime.cliutil import read_toml
 
-    return parse(read_toml(path), str(path))
+    return parse(read_toml(path, "camera file", WANTED), str(path))
 
 
 def _canonical(value: float) -> float:

@@ -30,19 +30,30 @@ if TYPE_CHECKING:
 
 HEADER = {"v": 1, "type": "header"}
 PERIOD_S = 0.01
+PATIENT_MS, PATIENCE_S = 10_000.0, 20.0  # no pause of a busy machine takes so long
 QUICK = TrackSettings(recover_after_ms=100.0)
 
 
 class ScriptedCamera(FakeSource):
-    """A live source that sleeps and shows what it is told; None is a picture never seen before."""
+    """A live source that sleeps and shows what it is told; None is a picture never seen before.
+
+    After its script it goes on with new pictures until `enough`, which a busy machine may need.
+    """
 
     def __init__(self, script: Sequence[tuple[float, np.ndarray | None]], reconnects_at: int = -1) -> None:
         super().__init__(len(script), live=True)
         self._script = script
         self._reconnects_at = reconnects_at
+        self.enough: Callable[[], bool] = lambda: True
+
+    def _pauses(self) -> Iterator[tuple[float, np.ndarray | None]]:
+        yield from self._script
+        until_s = time.monotonic() + PATIENCE_S
+        while not self.enough() and time.monotonic() < until_s:
+            yield PERIOD_S, None
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, (pause_s, image) in enumerate(self._script):
+        for index, (pause_s, image) in enumerate(self._pauses()):
             time.sleep(pause_s)
             self.reconnects = int(0 <= self._reconnects_at <= index)
             if image is None:
@@ -52,10 +63,21 @@ class ScriptedCamera(FakeSource):
 
 
 def flown(
-    source: FakeSource, backend: Any = None, *, stall_ms: float = 200.0, **options: Any
+    source: FakeSource,
+    backend: Any = None,
+    *,
+    stall_ms: float = PATIENT_MS,
+    until: Sequence[str] = (),
+    **options: Any,
 ) -> tuple[Outcome, list[dict[str, Any]], RunContext]:
-    """Outcome, records and context of a run with a quick tracker; every record keeps every rule."""
+    """Outcome, records and context of a run with a quick tracker; every record keeps every rule.
+
+    A scripted camera goes on until the states have been those of `until`, if it is given, and no longer than
+    `PATIENCE_S`.
+    """
     sink, context = FakeSink(capacity=10_000), options.pop("context", RunContext())
+    if isinstance(source, ScriptedCamera) and until:
+        source.enough = lambda: len(runs(list(sink.records))) >= len(until)
     pipeline = Pipeline(
         source,
         backend or FakeBackend(),
@@ -73,6 +95,9 @@ def flown(
     return outcome, sink.records, context
 
 
+OVER_A_FAULT = ["SEARCHING", "TRACKING", "FAULT", "SEARCHING", "TRACKING"]
+
+
 def runs(records: list[dict[str, Any]]) -> list[str]:
     """States in order, repetitions left out."""
     states = [record["state"] for record in records]
@@ -82,9 +107,9 @@ def runs(records: list[dict[str, Any]]) -> list[str]:
 def test_a_broken_engine_is_a_fault_and_work_goes_on_with_the_next_one():
     backends = [FakeBackend(error=RuntimeError("no context"), fails_at=15), FakeBackend()]
     source = ScriptedCamera([(PERIOD_S, None)] * 60)
-    outcome, records, context = flown(source, backends[0], reopen=lambda: backends[1])
+    outcome, records, context = flown(source, backends[0], reopen=lambda: backends[1], until=OVER_A_FAULT)
     assert outcome.error is None
-    assert runs(records) == ["SEARCHING", "TRACKING", "FAULT", "SEARCHING", "TRACKING"]
+    assert runs(records) == OVER_A_FAULT
     assert [r["flags"] for r in records].count(["engine_failed"]) == 1
     assert {r["tid"] for r in records if r["tid"]} == {1, 2}
     assert (outcome.faults, outcome.reloads, context.health.healthy()) == (1, 1, True)
@@ -115,24 +140,26 @@ def test_an_engine_that_never_comes_back_is_a_fault_in_every_record():
 def test_a_frozen_camera_is_flagged_at_once_and_a_fault_after_the_stall_time():
     still = square_frame()
     script = [(PERIOD_S, None)] * 15 + [(PERIOD_S, still)] * 60 + [(PERIOD_S, None)] * 40
-    _, records, context = flown(ScriptedCamera(script), stall_ms=300)
-    assert runs(records) == ["SEARCHING", "TRACKING", "FAULT", "SEARCHING", "TRACKING"]
+    _, records, context = flown(ScriptedCamera(script), frozen_ms=300, until=OVER_A_FAULT)
+    assert runs(records) == OVER_A_FAULT
     flagged = [r for r in records if "frozen" in r["flags"]]
     assert {r["frame"]["idx"] for r in flagged} <= set(range(16, 75))
     first_fault = next(r for r in records if r["state"] == "FAULT")
     frozen_ms = (first_fault["t_cap_mono_ns"] - flagged[0]["t_cap_mono_ns"]) / 1e6
-    assert 200 < frozen_ms < 600  # 300, less and more a few periods of a busy machine
+    assert frozen_ms > 200  # 300, less a few periods
+    assert 15 < first_fault["frame"]["idx"] < 75  # while it is frozen
     assert context.health.healthy()
 
 
 def test_zero_never_looks_for_a_frozen_camera():
-    _, records, _ = flown(ScriptedCamera([(PERIOD_S, square_frame())] * 40), frozen_ms=0, stall_ms=150)
+    script = [(PERIOD_S, square_frame())] * 150
+    _, records, _ = flown(ScriptedCamera(script), frozen_ms=0, stall_ms=1000)
     assert "FAULT" not in runs(records)
     assert not any(r["flags"] == ["frozen"] for r in records)
 
 
 def test_a_stall_stops_the_heartbeats_and_is_told_by_the_first_records_after_it():
-    """150 ms without a frame while the limit is 100: seen from outside meanwhile."""
+    """1.5 s without a frame while the limit is half a second: seen from outside meanwhile."""
     context, seen = RunContext(), []
     done = threading.Event()
 
@@ -142,29 +169,31 @@ def test_a_stall_stops_the_heartbeats_and_is_told_by_the_first_records_after_it(
 
     thread = threading.Thread(target=heart)
     thread.start()
-    script = [(PERIOD_S, None)] * 15 + [(0.4, None)] + [(PERIOD_S, None)] * 40
-    outcome, records, _ = flown(ScriptedCamera(script), stall_ms=150, context=context)
+    script = [(PERIOD_S, None)] * 15 + [(1.5, None)] + [(PERIOD_S, None)] * 40
+    source = ScriptedCamera(script)
+    outcome, records, _ = flown(source, stall_ms=500, context=context, until=OVER_A_FAULT)
     done.set()
     thread.join()
     first = next(r for r in records if r["frame"]["idx"] >= 15)
     assert first["state"] == "FAULT"
     assert not first["valid"]
     assert outcome.faults == 1
-    silent_s = [t for t, healthy in seen[20:] if not healthy]
     gap_began_s = next(r for r in records[::-1] if r["frame"]["idx"] < 15)["t_emit_mono_ns"] / 1e9
-    assert 0.1 < min(silent_s) - gap_began_s < 0.35  # 150 ms and a little
+    silent_s = min(t for t, healthy in seen if t > gap_began_s and not healthy)
+    assert 0.4 < silent_s - gap_began_s < 1.4  # half a second and a little, before the next frame
     assert runs(records)[-3:] == ["FAULT", "SEARCHING", "TRACKING"]
 
 
 def test_an_inference_that_hangs_is_a_fault_and_its_late_result_is_not_valid():
     class Hanging(FakeBackend):
         def infer(self, frames_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            time.sleep(0.5 if self.calls == 12 else 0.0)
+            time.sleep(1.2 if self.calls == 12 else 0.0)
             return super().infer(frames_u8)
 
-    outcome, records, _ = flown(ScriptedCamera([(PERIOD_S, None)] * 80), Hanging(), stall_ms=150)
+    source = ScriptedCamera([(PERIOD_S, None)] * 80)
+    outcome, records, _ = flown(source, Hanging(), stall_ms=500, until=OVER_A_FAULT)
     assert outcome.faults == 1
-    assert [r["state"] for r in records if r["age_ms"] > 150] == ["FAULT"]
+    assert [r["state"] for r in records if r["age_ms"] > 1000] == ["FAULT"]
     assert runs(records)[-3:] == ["FAULT", "SEARCHING", "TRACKING"]
 
 
@@ -189,10 +218,10 @@ def test_no_picture_whatsoever_raises(model_path, image):
 
 
 def test_the_end_of_a_live_source_is_no_fault_however_long_the_sinks_take():
-    slow = FakeSink("slow", seconds=0.1, capacity=8)
+    slow = FakeSink("slow", seconds=0.2, capacity=8)
     source, context = FakeSource(10, live=True, period_s=0.01), RunContext()
     pipeline = Pipeline(
-        source, FakeBackend(), [slow], contract=CONTRACT, header=HEADER, context=context, stall_ms=100
+        source, FakeBackend(), [slow], contract=CONTRACT, header=HEADER, context=context, stall_ms=500
     )
     assert pipeline.run().faults == 0
     assert len(slow.records) > 3
@@ -207,12 +236,19 @@ def test_a_reconnect_is_flagged_once_and_counted():
 
 def test_a_network_camera_killed_and_started_again_is_a_fault_and_then_work_as_before():
     """A real server: records while it lives, heartbeats stopped while it is dead, a flag when it is back."""
-    options = SourceOptions(open_s=2.0, stall_s=0.4, retry_first_s=0.02, retry_most_s=0.05)
+    options = SourceOptions(open_s=5.0, stall_s=5.0, retry_first_s=0.02, retry_most_s=0.05)
     first = TcpServer(stream(fps=100))
     source, sink, context = open_source(first.url, options), FakeSink(capacity=10_000), RunContext()
     backend = FakeBackend()
     pipeline = Pipeline(
-        source, backend, [sink], contract=CONTRACT, header=HEADER, context=context, frozen_ms=0
+        source,
+        backend,
+        [sink],
+        contract=CONTRACT,
+        header=HEADER,
+        context=context,
+        stall_ms=1000,
+        frozen_ms=0,
     )
     ended: list[Outcome] = []
     stop = threading.Event()
@@ -234,7 +270,7 @@ def test_a_network_camera_killed_and_started_again_is_a_fault_and_then_work_as_b
     assert (outcome.reconnects, outcome.faults, outcome.stuck, outcome.error) == (1, 1, (), None)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     """Fail when it does not come true."""
     deadline_s = time.monotonic() + seconds
     while not condition():
@@ -246,9 +282,10 @@ def test_a_step_of_the_wall_clock_changes_no_age_and_no_state(monkeypatch):
     real = time.time_ns
     steps = iter([0, 3_600_000_000_000, -7_200_000_000_000] * 1000)
     monkeypatch.setattr(time, "time_ns", lambda: real() + next(steps))
-    _, records, _ = flown(ScriptedCamera([(PERIOD_S, None)] * 25))
-    assert runs(records) == ["SEARCHING", "TRACKING"]
-    assert max(r["age_ms"] for r in records) < 150
+    tracked = ["SEARCHING", "TRACKING"]
+    _, records, _ = flown(ScriptedCamera([(PERIOD_S, None)] * 25), until=tracked)
+    assert runs(records) == tracked
+    assert max(r["age_ms"] for r in records) < PATIENT_MS  # the steps are hours
     captured = [r["t_cap_mono_ns"] for r in records]
     assert captured == sorted(captured)
 
@@ -292,7 +329,9 @@ def test_live_figures_are_json_and_make_a_line():
     before = context.stats()
     slow = FakeSink("slow", seconds=0.05, capacity=1)
     source = FakeSource(60, live=True, period_s=0.004)
-    pipeline = Pipeline(source, FakeBackend(), [slow], contract=CONTRACT, header=HEADER, context=context)
+    pipeline = Pipeline(
+        source, FakeBackend(), [slow], contract=CONTRACT, header=HEADER, context=context, stall_ms=PATIENT_MS
+    )
     pipeline.run()
     stats = context.stats()
     assert before == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,13 +18,16 @@ from train.config import (
     flatten,
     override,
     preset_config,
+    read_config_of,
     read_run_config,
     read_toml,
     to_toml,
 )
 from train.config_limits import RULES, check_limits
+from train.pretrain.config import PretrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -115,6 +119,27 @@ def test_a_file_that_is_no_config_is_named(tmp_path: Path) -> None:
     path.write_text("[optim]\nspeed = 3\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.toml: not written by this version.*optim\.speed"):
         read_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("read", "needed"),
+    [
+        pytest.param(lambda run: read_toml(run / "config.toml"), "DiPS", id="its file"),
+        pytest.param(read_run_config, "DiPS", id="to go on with"),
+        pytest.param(
+            lambda run: read_config_of(run, PretrainConfig(), "dips-edge pretrain"),
+            "`dips-edge pretrain`",
+            id="to pre-train on",
+        ),
+    ],
+)
+def test_the_run_of_a_baseline_is_called_one_wherever_it_is_read(
+    tmp_path: Path, read: Callable[[Path], object], needed: str
+) -> None:
+    (tmp_path / "config.toml").write_text('method = "cam"\n[optim]\nlr = 0.1\n', encoding="utf-8")
+    said = f"config.toml: a run of the baseline 'cam'; a run of {needed} is needed here"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        read(tmp_path)
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:

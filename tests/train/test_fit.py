@@ -173,7 +173,7 @@ def test_without_a_negative_class_every_photo_counts_as_having_an_object(dataset
 def test_zero_attention_with_a_box_still_trains(dataset: Dataset) -> None:
     config = tiny_config()
     items = [
-        Item(i.image_bgr_u8, i.label, i.attention * 0, i.theta, i.box, i.kept, 0.0)
+        Item(i.image_bgr_u8, i.label, i.attention * 0, i.theta, i.box, i.kept, 0.0, i.together)
         for i in _items(dataset, config)
     ]
     assert np.isfinite(_fitter(config).step(items, 0, 0)["total"])

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from train.config import SamplingConfig
+from train.config import SamplingConfig, SelfTrainingConfig
 from train.sampling import IGNORE, SeedInputs, box_masks, sample_seeds
 
 SIDE = 56
@@ -187,3 +187,29 @@ def test_the_generator_alone_decides() -> None:
 )
 def test_boxes_become_pixels_by_their_centres(box: tuple[float, ...], expected: int) -> None:
     assert box_masks(torch.tensor([box]), 4).sum() == expected
+
+
+def test_every_object_of_the_map_is_seeded_where_all_are_asked_for() -> None:
+    inputs = _inputs(torch.full((1, SIDE, SIDE), 0.9), LEFT)
+    right = box_masks(torch.tensor([(0.75, 0.0, 1.0, 1.0)]), SIDE)
+    config = dataclasses.replace(POINTS, fg_pool="region")
+    alone, both = _labels(inputs, config)[0], _labels(dataclasses.replace(inputs, others=right), config)[0]
+    assert not (alone[:, 28:] == 1).any()
+    assert (both[:, 42:] == 1).any()
+    assert not (both[:, 28:42] == 1).any()
+
+
+def test_sure_pixels_of_the_own_map_teach_and_doubtful_ones_do_not() -> None:
+    """Attention says left, the localizer's own map says right and leaves the middle open."""
+    own = torch.full((2, SIDE, SIDE), 0.5)
+    own[0, :, :20], own[0, :, 40:] = 0.1, 0.9
+    own[1] = -1.0  # this view learns from its proposal
+    inputs = dataclasses.replace(_inputs(_ramp(n=2), LEFT, LEFT), own=own)
+    generator = torch.Generator().manual_seed(0)
+    first, second = sample_seeds(inputs, POINTS, generator, SelfTrainingConfig(sure_fg=0.8, sure_bg=0.2))
+    assert (first[:, 40:] == 1).any()
+    assert not (first[:, 20:40] != IGNORE).any()
+    assert not (first[:, :20] == 1).any()
+    assert (first[:, :20] == 0).any()
+    assert (second[:, :28] == 1).any()
+    assert not (second[:, 28:] == 1).any()

@@ -10,7 +10,7 @@ import torch
 
 from edge_runtime.errors import UsageError
 from train.config import SstConfig
-from train.sst import SelfSupervisedTransformer, scale_maps
+from train.sst import SelfSupervisedTransformer, likeness_maps, scale_maps, unlike_maps
 from train.tensors import normalise
 
 from . import tiny  # noqa: F401  (registers tiny_vit_six_heads)
@@ -158,3 +158,69 @@ def test_transformers_that_cannot_be_used_are_named(changes: dict[str, Any], mes
     with pytest.raises(UsageError, match=message) as caught:
         _sst(**changes)
     assert "\n" not in str(caught.value)
+
+
+def _two_things(rows: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (1, rows^2, 4) of an object of three rows on ground; attention on a tenth of the object."""
+    gen = torch.Generator().manual_seed(1)
+    tokens = 0.05 * torch.randn(1, rows * rows, 4, generator=gen) + torch.tensor([1.0, 0.0, 0.3, 0.0])
+    tokens[:, : 3 * rows] += torch.tensor([-1.0, 1.0, 0.0, 0.0])
+    attention = torch.full((1, rows * rows), 0.001)
+    attention[0, :3] = 0.5
+    return tokens, attention
+
+
+def test_likeness_fills_the_object_of_which_attention_saw_a_part() -> None:
+    tokens, attention = _two_things()
+    likeness = likeness_maps(tokens, attention)
+    assert likeness[0, :24].min() > 0.8
+    assert likeness[0, 24:].max() < 0.2
+    assert (likeness.min(), likeness.max()) == (0, 1)
+
+
+def test_what_is_unlike_every_background_stands_out_whatever_attention_says() -> None:
+    tokens, _ = _two_things()
+    ground = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0, 0.3, 0.0], [0.0, 0.0, 0.0, 1.0]]), dim=1)
+    unlike = unlike_maps(tokens, ground)
+    assert unlike[0, :24].min() > 0.7
+    assert unlike[0, 24:].max() < 0.2
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, torch.nan])
+def test_tokens_that_are_all_alike_or_broken_give_a_dark_map(value: float) -> None:
+    tokens = torch.full((2, 16, 4), value)
+    assert not likeness_maps(tokens, torch.ones(2, 16)).any()
+    assert not unlike_maps(tokens, torch.eye(4)[:1]).any()
+
+
+@pytest.mark.parametrize(
+    ("maps", "prototypes", "count"),
+    [
+        ("attention", 0, 3),
+        ("attention", 5, 3),
+        ("tokens", 0, 1),
+        ("tokens", 5, 1),
+        ("both", 0, 4),
+        ("both", 5, 4),
+    ],
+)
+def test_the_map_of_tokens_comes_before_those_of_attention(maps: str, prototypes: int, count: int) -> None:
+    sst = _sst(maps=maps)
+    if prototypes:
+        sst.prototypes = torch.nn.functional.normalize(torch.randn(prototypes, 64), dim=1)
+    found, features = sst(_photos())
+    assert found.shape == (2, count, 4, 4) == (2, sst.maps, *sst.grid)
+    assert features.shape == (2, sst.features)
+    if maps == "both":
+        torch.testing.assert_close(found[:, 1:], _sst()(_photos())[0])
+        sst.config = dataclasses.replace(sst.config, maps="tokens")
+        torch.testing.assert_close(found[:, :1], sst(_photos())[0])
+        sst.prototypes = None if prototypes else torch.eye(64)[:2]
+        assert not torch.equal(found[:, :1], sst(_photos())[0])
+
+
+def test_patch_tokens_are_those_of_the_network() -> None:
+    sst, photos = _sst(), _photos()
+    with torch.no_grad():
+        expected = sst._net.forward_features(normalise(photos, sst.mean, sst.std))[:, 1:]
+    torch.testing.assert_close(sst.patch_tokens(photos), expected, atol=0.05, rtol=0.05)  # bf16

@@ -15,6 +15,7 @@ from tests.edge_runtime.camera.conftest import camera_text
 
 EXAMPLE = Path(__file__).parents[3] / "jetson" / "cam.example.toml"
 K = [[820.0, 0.0, 650.0], [0.0, 820.0, 355.0], [0.0, 0.0, 1.0]]
+WHAT_TO_DO = "expected the TOML file of one camera; measure one with `dips-edge calibrate-camera`"
 NO_FX = {"fx": None, "fy": None, "cx": None, "cy": None}
 
 
@@ -110,8 +111,10 @@ def test_what_cannot_be_is_refused_in_one_line_that_names_it(tmp_path, changes, 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        pytest.param(None, "cannot read", id="not there"),
-        pytest.param("name = ", "not a TOML file", id="not TOML"),
+        pytest.param(
+            None, f"cannot read this camera file: No such file or directory; {WHAT_TO_DO}", id="not there"
+        ),
+        pytest.param("name = ", f"not a TOML file: .*; {WHAT_TO_DO}", id="not TOML"),
         pytest.param(b"\xff\xfe", "not a TOML file", id="not text"),
         pytest.param("", "name, width, height, mount missing", id="empty"),
     ],

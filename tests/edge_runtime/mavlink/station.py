@@ -13,6 +13,7 @@ import pytest
 
 mavlink = pytest.importorskip("pymavlink.dialects.v20.common", reason="pymavlink is not installed")
 NAN = math.nan
+PATIENCE_S = 20.0  # of a test on a busy machine: what comes at all comes sooner
 
 
 def free_port() -> int:
@@ -57,7 +58,7 @@ class Station:
             m for _, m in self.came[since:] if m.get_type() == name and compid in (None, m.get_srcComponent())
         ]
 
-    def wait_for(self, name: str, count: int = 1, timeout_s: float = 3.0, since: int = 0) -> list[Any]:
+    def wait_for(self, name: str, count: int = 1, timeout_s: float = PATIENCE_S, since: int = 0) -> list[Any]:
         """The same once there are `count`; fails after `timeout_s`."""
         until_s = time.monotonic() + timeout_s
         while len(found := self.of(name, since)) < count:
@@ -83,7 +84,7 @@ class Station:
         """Send COMMAND_LONG, unused parameters NaN; its COMMAND_ACK."""
         since = len(self.came)
         self.send_command(number, *params, compid=compid, sysid=sysid)
-        until_s = time.monotonic() + 3
+        until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
             for ack in self.of("COMMAND_ACK", since):
                 if ack.command == number:

@@ -224,6 +224,15 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_spares_the_checkpoint(
     assert load_tensors(tmp_path / "run" / "last.safetensors")[1]["position"]["step"] == 1
 
 
+def test_a_process_stops_where_the_loss_of_another_is_not_a_number(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = iter([0.0, 0.5])  # losses that are no numbers, mean of two processes; step by step
+    monkeypatch.setattr("train.distributed.World.mean", lambda *_: torch.tensor(next(bad)))
+    with pytest.raises(TrainingError, match=r"at epoch 1, step 1: in another process; no state was kept"):
+        _train(data, tmp_path / "run")
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_a_run_does_not_go_on_with_other_photos(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="the data set changed since this run began"):
