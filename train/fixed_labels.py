@@ -43,6 +43,11 @@ def photo_labels(
     """
     side = round(config.localizer.size / float(np.mean(config.localizer.crop)))
     boxes = torch.tensor([p.box for p in found], dtype=torch.float32)
+    masks = box_masks(boxes, side)
+    others = None
+    if config.sampling.objects == "all":
+        same = torch.tensor([p.map_index == found[drawn].map_index for p in found])
+        others = masks[same].any(0, keepdim=True)
     whole = torch.from_numpy(attention)[None, None]
     others = None
     if config.sampling.objects == "all":
@@ -51,7 +56,7 @@ def photo_labels(
     inputs = SeedInputs(
         attention=F.interpolate(whole, (side, side), mode="bilinear", align_corners=False)[:, 0],
         box=boxes[drawn : drawn + 1],
-        kept=box_masks(boxes, side).any(0, keepdim=True),
+        kept=masks.any(0, keepdim=True),
         level=torch.tensor([found[drawn].level]),
         negative=torch.tensor([False]),
         others=others,

@@ -88,6 +88,16 @@ def test_as_many_pixels_are_labelled_as_when_they_are_drawn_anew() -> None:
         assert (once == kind).mean() == pytest.approx((anew == kind).mean(), rel=0.15), kind
 
 
+def test_further_objects_of_the_map_are_foreground_where_all_are_asked_for() -> None:
+    one, both = (
+        photo_labels(_config(sampling__objects=objects), 0, 0, FOUND, np.ones((8, 8), np.float32))
+        for objects in ("one", "all")
+    )
+    corner = slice(0, 50)  # of the second proposal only
+    assert not (one[corner, corner] == 1).any()
+    assert (both[corner, corner] == 1).any()
+
+
 def test_only_views_of_a_proposal_have_fixed_labels_and_only_when_asked_for(tmp_path: Path) -> None:
     images = load_dataset(write_tiny_set(tmp_path)).splits["train"]
     maps = np.broadcast_to(_attention().astype(np.float16), (len(images), 1, 8, 8))
