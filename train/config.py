@@ -35,7 +35,9 @@ class SstConfig:
     name: str = "vit_small_patch16_224.dino"  # any timm ViT with a CLS token
     weights: str = ""  # local .safetensors; empty: timm downloads
     size: int = 448  # input side, px
-    maps: str = "attention"  # that give proposals: of "attention" (paper), of patch "tokens", or "both"
+    maps: str = (
+        "auto"  # that give proposals: of "attention" (paper), patch "tokens" or "both"; "auto": chosen
+    )
     prototypes: int = 128  # kinds of background that maps of tokens know; 0, or no negative class: none
     heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper); "mean" alone
     clip_quantile: float = 0.95  # of each map, cut off before scaling to 1; 1.0: scale by the maximum (paper)
@@ -92,6 +94,7 @@ class LossConfig:
     cls_every: int = 1
     cls_from_epoch: int = -1  # -1: chosen from the data
     cls_source: str = "localizer"  # paper; "attention" is what the released code computes
+    rest: float = -1.0  # what the map leaves out must look like the negative class; -1: chosen
     area: float = -1.0  # mean of the map of positive photos, after the first epoch; -1: chosen
     crf: float = 5.0
     crf_every: int = 2
@@ -161,7 +164,7 @@ class TrainConfig:
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "preset": ("edge", "paper"),
     "select": ("auto", "boxes", "proposals"),
-    "sst.maps": ("attention", "tokens", "both"),
+    "sst.maps": ("auto", "attention", "tokens", "both"),
     "sst.heads": ("all", "first4", "mean"),
     "classifier.kind": ("cnn", "linear"),
     "sampling.fg_pool": ("fraction", "region"),
@@ -175,6 +178,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 # The paper's setting for CUB (section 4, specs dips.md section 7), image labels only.
 PAPER: Mapping[str, Any] = {
+    "sst.maps": "attention",
     "sst.heads": "first4",
     "sst.size": 224,
     "sst.clip_quantile": 1.0,
@@ -183,6 +187,7 @@ PAPER: Mapping[str, Any] = {
     "sampling.bg_pool": "none",
     "losses.cls": 0.3,
     "losses.cls_from_epoch": 1,
+    "losses.rest": 0.0,
     "losses.area": 0.0,
     "losses.crf_scale": 1.0,
     "losses.crf_every": 1,

@@ -1,6 +1,6 @@
 """Settings left to be chosen from the data become numbers, so that `config.toml` hides nothing.
 
--1 in `losses.cls`, `losses.cls_from_epoch` and `losses.area`, and 0 in `optim.epochs`, mean "chosen here".
+-1 in a setting of `losses`, 0 in `optim.epochs` and "auto" in `sst.maps` mean "chosen here".
 """
 
 from __future__ import annotations
@@ -25,15 +25,22 @@ CLS_FIRST, CLS_FIRST_ALONE = 0, 1
 # While CPA goes on to learn wrong seeds, maps grow beyond the object; with CLS to hold what matters, a price
 # on area stops that. Without CLS it would only shrink maps.
 AREA_WEIGHT, AREA_WEIGHT_ALONE = 0.8, 0.0
+REST_WEIGHT = 0.0
+# Measured on val (train/README.md): proposals of token maps are better with and without a negative class.
+MAPS, MAPS_ALONE = "tokens", "tokens"
 
 
-def resolve_losses(config: TrainConfig, *, alone: bool) -> TrainConfig:
-    """`config` with the losses that are left to be chosen; `alone`: there is no negative class."""
+def resolve_method(config: TrainConfig, *, alone: bool) -> TrainConfig:
+    """`config` with the losses and maps that are left to be chosen; `alone`: there is no negative class."""
     changes: dict[str, Any] = {}
+    if config.sst.maps == "auto":
+        changes["sst.maps"] = MAPS_ALONE if alone else MAPS
     if config.losses.cls < 0:
         changes["losses.cls"] = CLS_WEIGHT_ALONE if alone else CLS_WEIGHT
     if config.losses.cls_from_epoch < 0:
         changes["losses.cls_from_epoch"] = CLS_FIRST_ALONE if alone else CLS_FIRST
+    if config.losses.rest < 0:
+        changes["losses.rest"] = 0.0 if alone else REST_WEIGHT
     if config.losses.area < 0:
         changes["losses.area"] = AREA_WEIGHT_ALONE if alone else AREA_WEIGHT
     return override(config, changes)
@@ -42,7 +49,7 @@ def resolve_losses(config: TrainConfig, *, alone: bool) -> TrainConfig:
 def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """`config` with every chosen-here setting filled in for the photos of `dataset`."""
     alone = dataset.negative is None
-    config = resolve_losses(config, alone=alone)
+    config = resolve_method(config, alone=alone)
     changes: dict[str, Any] = {}
     if config.optim.epochs == 0:
         labels = [image.label for image in dataset.splits["train"]]

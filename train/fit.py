@@ -194,6 +194,11 @@ class Fitter:
                 mask = inputs.attention if weights.cls_source == "attention" else foreground(map_logits)
                 losses["cls"] = self._cls(rgb[positive], mask[positive], targets[positive])
             total = total + mine_positive * weights.cls * losses["cls"]
+        if weights.rest and self._negative is not None and bool(positive.any()):
+            with self._timed("cls"):
+                mask, nothing = 1 - foreground(map_logits), torch.full_like(targets, self._negative)
+                losses["rest"] = self._cls(rgb[positive], mask[positive], nothing[positive])
+            total = total + mine_positive * weights.rest * losses["rest"]
         losses["area"] = foreground(map_logits[positive]).mean() if bool(positive.any()) else total * 0
         if epoch >= 1:  # first learn where the object is, then how far it reaches
             total = total + mine_positive * weights.area * losses["area"]

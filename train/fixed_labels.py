@@ -49,10 +49,6 @@ def photo_labels(
         same = torch.tensor([p.map_index == found[drawn].map_index for p in found])
         others = masks[same].any(0, keepdim=True)
     whole = torch.from_numpy(attention)[None, None]
-    others = None
-    if config.sampling.objects == "all":
-        together = torch.tensor([p.map_index == found[drawn].map_index for p in found])
-        others = box_masks(boxes[together], side).any(0, keepdim=True)
     inputs = SeedInputs(
         attention=F.interpolate(whole, (side, side), mode="bilinear", align_corners=False)[:, 0],
         box=boxes[drawn : drawn + 1],

@@ -12,6 +12,8 @@ from train.config_auto import (
     LEAST_EPOCHS_ALONE,
     LEAST_STEPS,
     LEAST_STEPS_ALONE,
+    MAPS,
+    MAPS_ALONE,
     resolve,
 )
 from train.dataset_types import Dataset, Image
@@ -46,7 +48,19 @@ def test_the_number_of_epochs_gives_enough_steps(count, negative, epochs):
     assert resolve(TrainConfig(), photos(count, negative=negative)).optim.epochs == epochs
 
 
+@pytest.mark.parametrize(("negative", "maps"), [(True, MAPS), (False, MAPS_ALONE)])
+def test_where_proposals_come_from_is_chosen(negative, maps):
+    assert resolve(TrainConfig(), photos(64, negative=negative)).sst.maps == maps != "auto"
+
+
 def test_what_was_given_stays():
-    given = {"losses.cls": 0.05, "losses.cls_from_epoch": 3, "losses.area": 0.0, "optim.epochs": 2}
+    given = {
+        "sst.maps": "both",
+        "losses.cls": 0.05,
+        "losses.cls_from_epoch": 3,
+        "losses.rest": 0.2,
+        "losses.area": 0.0,
+        "optim.epochs": 2,
+    }
     config = override(TrainConfig(), given)
     assert resolve(config, photos(64, negative=False)) == config

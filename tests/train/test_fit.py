@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import train.fit
-from train.classifier import build_classifier
+from train.classifier import Classifier, build_classifier
 from train.dataset import load_dataset
 from train.distributed import World
 from train.fit import Fitter, Item, ViewSource
@@ -126,6 +126,35 @@ def test_which_losses_act_when(
     assert set(values) & {"crf", "cls"} == acting
     assert {"cpa", "head", "total", "lr", "area"} <= set(values)
     assert all(np.isfinite(v) for v in values.values())
+
+
+def test_what_the_map_leaves_out_is_judged_only_where_a_class_means_nothing(dataset: Dataset) -> None:
+    config = tiny_config(losses__rest=0.5)
+    items = _items(dataset, config)
+    assert "rest" in _fitter(config).step(items, 0, 0)
+    assert "rest" not in _fitter(config, negative=None).step(items, 0, 0)
+    assert "rest" not in _fitter(tiny_config(losses__rest=0)).step(items, 0, 0)
+
+
+def test_the_rest_loss_grows_the_map_over_what_the_classifier_still_sees(dataset: Dataset) -> None:
+    """A classifier that says "object" as long as anything bright shows: the map must cover more of it."""
+
+    class Bright(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen = x.abs().mean((1, 2, 3))
+            return torch.stack([torch.zeros_like(seen), 20 * seen], dim=1)
+
+    def area_after(rest: float) -> float:
+        off = {f"losses__{name}": 0 for name in ("cpa", "crf", "cls", "area", "head")}
+        config = tiny_config(losses__rest=rest, **off)
+        torch.manual_seed(0)
+        classifier = Classifier(Bright(), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 64).freeze()
+        fitter = Fitter(build_localizer(config.localizer, 2), classifier, 0, config, STEPS, CPU, World())
+        for step in range(4):
+            values = fitter.step(_items(dataset, config), 0, step)
+        return values["area"]
+
+    assert area_after(1.0) > area_after(0.0) + 0.01
 
 
 def test_the_released_form_of_cls_adds_a_number_but_no_gradient(dataset: Dataset) -> None:

@@ -74,6 +74,7 @@ class RawAttention(Baseline):
             name=config.backbone.name,
             weights=config.backbone.weights,
             size=config.photos.eval_size,
+            maps="attention",
             clip_quantile=config.baseline.clip_quantile,
         )
         try:

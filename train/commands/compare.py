@@ -163,13 +163,13 @@ def ablation_settings(
     Raises:
         UsageError: settings that cannot work.
     """
-    from train.config_auto import resolve_losses
+    from train.config_auto import resolve_method
 
     given = own.get(DIPS, [])
-    dips = resolve_losses(dips_config(flags, given), alone=alone)
+    dips = resolve_method(dips_config(flags, given), alone=alone)
     row = [f"{key}={value}" for key, value in settings_for(name, dips).items()]
     settings = [*given, *row, *own.get(name, [])]
-    changed = resolve_losses(dips_config(flags, settings), alone=alone)
+    changed = resolve_method(dips_config(flags, settings), alone=alone)
     return None if changed == dips else settings
 
 

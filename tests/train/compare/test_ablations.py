@@ -21,7 +21,7 @@ from train.compare.results import COLUMNS, Row
 from train.compare.runner import run_jobs
 from train.compare.table import csv_text, html_tables, markdown
 from train.config import override, preset_config
-from train.config_auto import resolve_losses
+from train.config_auto import resolve_method
 from train.config_limits import check_limits
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ NO_FLAGS: dict[str, Any] = dict.fromkeys(
 
 
 def _changed(name: str, *, alone: bool, preset: str = "edge") -> tuple[TrainConfig, TrainConfig]:
-    dips = resolve_losses(preset_config(preset), alone=alone)
-    return dips, resolve_losses(override(dips, settings_for(name, dips)), alone=alone)
+    dips = resolve_method(preset_config(preset), alone=alone)
+    return dips, resolve_method(override(dips, settings_for(name, dips)), alone=alone)
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
