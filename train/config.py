@@ -124,8 +124,8 @@ class OptimConfig:
 class SelfTrainingConfig:
     """Pseudo-pixels from the localizer's own confident maps, see train/selftrain.py."""
 
-    from_epoch: int = 0  # first epoch, counted from 1, that learns from them; 0: never
-    every: int = 2  # epochs between one making of the maps and the next
+    from_epoch: int = -1  # first epoch, counted from 1, that learns from them; 0: never; -1: chosen
+    every: int = 1  # epochs between one making of the maps and the next
     share: float = 0.5  # of the views of photos with a sure map
     sure_fg: float = 0.8  # of a map: above is foreground
     sure_bg: float = 0.2  # below is background
@@ -191,6 +191,7 @@ PAPER: Mapping[str, Any] = {
     "losses.area": 0.0,
     "losses.crf_scale": 1.0,
     "losses.crf_every": 1,
+    "selftrain.from_epoch": 0,
     "optim.name": "sgd",
     "optim.lr": 0.01,
     "optim.encoder_lr": 0.01,

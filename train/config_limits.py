@@ -59,7 +59,7 @@ RULES: Mapping[str, str] = {
     "optim.batch_size": AT_LEAST_ONE,
     "optim.negatives": SHARE,
     "optim.ema": BELOW_ONE,
-    "selftrain.from_epoch": NOT_NEGATIVE,
+    "selftrain.from_epoch": NOT_NEGATIVE_OR_CHOSEN,
     "selftrain.every": AT_LEAST_ONE,
     "selftrain.share": SHARE,
     "selftrain.sure_fg": SHARE,

@@ -14,6 +14,8 @@ from train.config_auto import (
     LEAST_STEPS_ALONE,
     MAPS,
     MAPS_ALONE,
+    SELFTRAIN,
+    SELFTRAIN_ALONE,
     resolve,
 )
 from train.dataset_types import Dataset, Image
@@ -48,14 +50,19 @@ def test_the_number_of_epochs_gives_enough_steps(count, negative, epochs):
     assert resolve(TrainConfig(), photos(count, negative=negative)).optim.epochs == epochs
 
 
-@pytest.mark.parametrize(("negative", "maps"), [(True, MAPS), (False, MAPS_ALONE)])
-def test_where_proposals_come_from_is_chosen(negative, maps):
-    assert resolve(TrainConfig(), photos(64, negative=negative)).sst.maps == maps != "auto"
+@pytest.mark.parametrize(
+    ("negative", "maps", "first"), [(True, MAPS, SELFTRAIN), (False, MAPS_ALONE, SELFTRAIN_ALONE)]
+)
+def test_where_proposals_come_from_and_when_own_maps_teach_is_chosen(negative, maps, first):
+    config = resolve(TrainConfig(), photos(64, negative=negative))
+    assert config.sst.maps == maps != "auto"
+    assert config.selftrain.from_epoch == first >= 0
 
 
 def test_what_was_given_stays():
     given = {
         "sst.maps": "both",
+        "selftrain.from_epoch": 2,
         "losses.cls": 0.05,
         "losses.cls_from_epoch": 3,
         "losses.rest": 0.2,

@@ -39,7 +39,7 @@ def _own(out: Path, dataset: Dataset, config: SelfTrainingConfig = CONFIG) -> Ow
         (CONFIG, [-1, -1, 2, 2, 4, 4, 6]),
         (SelfTrainingConfig(from_epoch=1, every=1), [0, 1, 2, 3]),
         (SelfTrainingConfig(from_epoch=2, every=3), [-1, 1, 1, 1, 4]),
-        (SelfTrainingConfig(), [-1, -1, -1]),
+        (SelfTrainingConfig(from_epoch=0), [-1, -1, -1]),
     ],
 )
 def test_maps_are_renewed_every_few_epochs(

@@ -60,14 +60,19 @@ def _rows() -> Mapping[str, Ablation]:
             "the map of patch tokens knows no background prototypes",
             {"sst.maps": "tokens", "sst.prototypes": 0},
         ),
-        "objects-one": Ablation("objects", "one proposal teaches at a time", {"sampling.objects": "one"}),
         "objects-all": Ablation(
             "objects", "all kept proposals of a map teach together", {"sampling.objects": "all"}
         ),
-        "selftrain": Ablation(
+        "selftrain-off": Ablation(
+            "selftrain", "no view learns from the localizer's own maps", {"selftrain.from_epoch": 0}
+        ),
+        "selftrain-on": Ablation(
             "selftrain",
             "from the third epoch on, half of the views learn from the localizer's own sure maps",
-            {"selftrain.from_epoch": 3, "selftrain.every": 1},
+            {"selftrain.from_epoch": 3},
+        ),
+        "rest0.3": Ablation(
+            "rest", "what the map leaves out must look like the negative class", {"losses.rest": 0.3}
         ),
         "ema0.9": Ablation("ema", "a moving average of the weights is judged and flown", {"optim.ema": 0.9}),
         "heads-mean": Ablation("heads", "proposals from the mean of all heads only", {"sst.heads": "mean"}),
