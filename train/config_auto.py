@@ -27,7 +27,7 @@ CLS_FIRST, CLS_FIRST_ALONE = 0, 1
 # on area stops that. Without CLS it would only shrink maps.
 AREA_WEIGHT, AREA_WEIGHT_ALONE = 0.8, 0.0
 REST_WEIGHT = 0.0
-# Without a negative class nothing corrects a proposal that is wrong: maps of tokens, which are wrong less often,
+# Without a negative class nothing corrects a wrong proposal: maps of tokens, which are wrong less often,
 # are worth 5 points on val there, and own maps 2 more. With one, neither is a gain (train/README.md).
 MAPS, MAPS_ALONE = "attention", "tokens"
 SELFTRAIN, SELFTRAIN_ALONE = 0, 3
