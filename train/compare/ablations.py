@@ -25,7 +25,8 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Ablation:
-    """`settings`: by dotted key, over those of dips. `where_off`: only where dips has 0 there."""
+    """`group`: one name, or several. `settings`: by dotted key, over those of dips. `where_off`: only where
+    dips has 0 there."""
 
     group: str
     about: str
@@ -35,6 +36,7 @@ class Ablation:
 
 CLS_ON = {"losses.cls": 0.3}  # off by default where no negative class holds it back
 NO_CRF, NO_CLS, NO_AREA = {"losses.crf": 0.0}, {"losses.cls": 0.0}, {"losses.area": 0.0}
+ATTENTION = {"sst.maps": "attention"}
 EVERY_PIXEL = 10**7  # more than any view has
 
 
@@ -52,7 +54,6 @@ def _rows() -> Mapping[str, Ablation]:
             "no drawing: every pixel that may be drawn is labelled (fixed, hard)",
             {"sampling.n_fg": EVERY_PIXEL, "sampling.n_bg": EVERY_PIXEL},
         ),
-        "maps-attention": Ablation("maps", "proposals from attention (paper)", {"sst.maps": "attention"}),
         "maps-tokens": Ablation("maps", "proposals from the map of patch tokens", {"sst.maps": "tokens"}),
         "maps-both": Ablation("maps", "proposals from both", {"sst.maps": "both"}),
         "maps-likeness": Ablation(
@@ -75,9 +76,15 @@ def _rows() -> Mapping[str, Ablation]:
             "rest", "what the map leaves out must look like the negative class", {"losses.rest": 0.3}
         ),
         "ema0.9": Ablation("ema", "a moving average of the weights is judged and flown", {"optim.ema": 0.9}),
-        "heads-mean": Ablation("heads", "proposals from the mean of all heads only", {"sst.heads": "mean"}),
-        "heads-first4": Ablation("heads", "the mean and heads 0 to 3 (paper)", {"sst.heads": "first4"}),
-        "heads-all": Ablation("heads", "the mean and every head", {"sst.heads": "all"}),
+        "heads-mean": Ablation(
+            "heads", "proposals from attention, the mean of all heads", {**ATTENTION, "sst.heads": "mean"}
+        ),
+        "heads-first4": Ablation(
+            "heads", "from attention, the mean and heads 0 to 3 (paper)", {**ATTENTION, "sst.heads": "first4"}
+        ),
+        "heads-all": Ablation(
+            "maps heads", "from attention, the mean and every head", {**ATTENTION, "sst.heads": "all"}
+        ),
         "code-cls": Ablation(
             "code",
             "CLS of the released code: the classifier sees photo x attention, no gradient",
@@ -99,7 +106,7 @@ def _rows() -> Mapping[str, Ablation]:
 
 
 ABLATIONS = _rows()
-GROUPS = tuple(dict.fromkeys(row.group for row in ABLATIONS.values()))
+GROUPS = tuple(dict.fromkeys(group for row in ABLATIONS.values() for group in row.group.split()))
 
 
 def parse_groups(text: str) -> list[str]:
@@ -110,7 +117,8 @@ def parse_groups(text: str) -> list[str]:
     if wrong or not groups:
         what = repr(wrong[0]) if wrong else "nothing"
         raise UsageError(f"--ablate: {what}: expected some of {', '.join(GROUPS)}, or {ALL}")
-    return [name for group in groups for name, row in ABLATIONS.items() if row.group == group]
+    found = [name for group in groups for name, row in ABLATIONS.items() if group in row.group.split()]
+    return list(dict.fromkeys(found))
 
 
 def settings_for(name: str, dips: TrainConfig) -> Mapping[str, Any]:
