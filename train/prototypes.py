@@ -43,7 +43,7 @@ def background_prototypes(run: Run[TrainConfig], sst: SelfSupervisedTransformer)
     Rank 0 makes them; every process reads the same file.
     """
     config, path = run.config.sst, run.out / FILE
-    if run.dataset.negative is None or config.maps == "attention" or not config.prototypes:
+    if run.dataset.negative is None or config.maps not in ("tokens", "both") or not config.prototypes:
         return None
     if run.world.main and not path.exists():
         tokens = _tokens(run, sst)

@@ -26,7 +26,7 @@ FEATURE_BLOCKS = 4  # CLS tokens of the last four blocks, as DINO's linear evalu
 
 
 class SelfSupervisedTransformer:
-    """A frozen timm ViT.
+    """A frozen timm ViT. With `maps` left to be chosen ("auto") it gives those of attention.
 
     Attributes:
         grid: (rows, columns) of the maps.
@@ -61,7 +61,7 @@ class SelfSupervisedTransformer:
     @property
     def maps(self) -> int:
         """How many maps a photo has."""
-        return {"attention": 1 + self._heads, "tokens": 1, "both": 2 + self._heads}[self.config.maps]
+        return {"tokens": 1, "both": 2 + self._heads}.get(self.config.maps, 1 + self._heads)
 
     def parameter_count(self) -> int:
         """Numbers among the network's weights."""
@@ -109,7 +109,7 @@ class SelfSupervisedTransformer:
             weights = self._cls_attention()
         weights = torch.nan_to_num(weights.float(), nan=0.0, posinf=1.0, neginf=0.0)
         found: list[Tensor] = []
-        if self.config.maps != "attention":
+        if self.config.maps in ("tokens", "both"):
             if self.prototypes is None:
                 by_tokens = likeness_maps(tokens, weights.mean(1))
             else:

@@ -21,6 +21,7 @@ WIDTH, HEIGHT = 72, 64
 SETTINGS = {
     "sst.name": "test_vit",
     "sst.weights": "none",
+    "sst.maps": "attention",
     "sst.size": "64",
     "classifier.size": "32",
     "classifier.epochs": "1",
