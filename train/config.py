@@ -35,9 +35,7 @@ class SstConfig:
     name: str = "vit_small_patch16_224.dino"  # any timm ViT with a CLS token
     weights: str = ""  # local .safetensors; empty: timm downloads
     size: int = 448  # input side, px
-    maps: str = (
-        "auto"  # that give proposals: of "attention" (paper), patch "tokens" or "both"; "auto": chosen
-    )
+    maps: str = "auto"  # for proposals: of "attention" (paper), patch "tokens", "both"; "auto": chosen
     prototypes: int = 128  # kinds of background that maps of tokens know; 0, or no negative class: none
     heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper); "mean" alone
     clip_quantile: float = 0.95  # of each map, cut off before scaling to 1; 1.0: scale by the maximum (paper)
@@ -94,7 +92,7 @@ class LossConfig:
     cls_every: int = 1
     cls_from_epoch: int = -1  # -1: chosen from the data
     cls_source: str = "localizer"  # paper; "attention" is what the released code computes
-    rest: float = -1.0  # what the map leaves out must look like the negative class; -1: chosen
+    rest: float = 0.0  # what the map leaves out must look like the negative class, where there is one
     area: float = -1.0  # mean of the map of positive photos, after the first epoch; -1: chosen
     crf: float = 5.0
     crf_every: int = 2
@@ -187,7 +185,6 @@ PAPER: Mapping[str, Any] = {
     "sampling.bg_pool": "none",
     "losses.cls": 0.3,
     "losses.cls_from_epoch": 1,
-    "losses.rest": 0.0,
     "losses.area": 0.0,
     "losses.crf_scale": 1.0,
     "losses.crf_every": 1,

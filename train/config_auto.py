@@ -26,7 +26,6 @@ CLS_FIRST, CLS_FIRST_ALONE = 0, 1
 # While CPA goes on to learn wrong seeds, maps grow beyond the object; with CLS to hold what matters, a price
 # on area stops that. Without CLS it would only shrink maps.
 AREA_WEIGHT, AREA_WEIGHT_ALONE = 0.8, 0.0
-REST_WEIGHT = 0.0
 # Without a negative class nothing corrects a wrong proposal: maps of tokens, which are wrong less often,
 # are worth 5 points on val there, and own maps 2 more. With one, neither is a gain (train/README.md).
 MAPS, MAPS_ALONE = "attention", "tokens"
@@ -44,8 +43,6 @@ def resolve_method(config: TrainConfig, *, alone: bool) -> TrainConfig:
         changes["losses.cls"] = CLS_WEIGHT_ALONE if alone else CLS_WEIGHT
     if config.losses.cls_from_epoch < 0:
         changes["losses.cls_from_epoch"] = CLS_FIRST_ALONE if alone else CLS_FIRST
-    if config.losses.rest < 0:
-        changes["losses.rest"] = 0.0 if alone else REST_WEIGHT
     if config.losses.area < 0:
         changes["losses.area"] = AREA_WEIGHT_ALONE if alone else AREA_WEIGHT
     return override(config, changes)

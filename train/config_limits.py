@@ -43,7 +43,7 @@ RULES: Mapping[str, str] = {
     "losses.cls": NOT_NEGATIVE_OR_CHOSEN,
     "losses.cls_every": AT_LEAST_ONE,
     "losses.cls_from_epoch": NOT_NEGATIVE_OR_CHOSEN,
-    "losses.rest": NOT_NEGATIVE_OR_CHOSEN,
+    "losses.rest": NOT_NEGATIVE,
     "losses.area": NOT_NEGATIVE_OR_CHOSEN,
     "losses.crf": NOT_NEGATIVE,
     "losses.crf_every": AT_LEAST_ONE,

@@ -65,7 +65,6 @@ def test_what_was_given_stays():
         "selftrain.from_epoch": 2,
         "losses.cls": 0.05,
         "losses.cls_from_epoch": 3,
-        "losses.rest": 0.2,
         "losses.area": 0.0,
         "optim.epochs": 2,
     }

@@ -160,6 +160,7 @@ class _Interrupt:
 
 
 slow = pytest.mark.slow
+OWN_MAPS = {"selftrain__from_epoch": 2, "selftrain__sure_fg": 0, "selftrain__sure_bg": 0}  # all are sure
 STOP = KeyboardInterrupt()
 FULL = TrainingError("last.safetensors: cannot be written (No space left on device)")
 
@@ -195,6 +196,34 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
     assert _same(finished, tmp_path / "run") == []
     whole, resumed = _metrics(finished), _metrics(tmp_path / "run")
     assert all(whole[k] == resumed[k] for k in ("history", "best_epoch", "selection", "skipped"))
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [
+        pytest.param("train.prototypes.kmeans", 1, id="among the background prototypes"),
+        pytest.param("train.selftrain.predict_maps", 1, id="while own maps are made"),
+        pytest.param("train.loop.Fitter.step", 6, id="in an epoch that learns from own maps"),
+    ],
+)
+def test_prototypes_and_own_maps_are_the_same_after_a_stop(
+    place: str, call: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"sst__maps": "both", **OWN_MAPS}
+    whole = _train(data, tmp_path / "whole", **settings)
+    monkeypatch.setattr("train.epochs.SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, _patched(place, call, STOP))
+        with pytest.raises(KeyboardInterrupt):
+            _train(data, tmp_path / "run", **settings)
+    _train(data, tmp_path / "run", resume=True)
+    assert _same(whole, tmp_path / "run", (*DECIDED, "prototypes.safetensors", "own.f16")) == []
+
+
+def test_own_maps_change_what_is_learned(data: Path, finished: Path, tmp_path: Path) -> None:
+    taught = _train(data, tmp_path / "run", **OWN_MAPS)
+    assert _same(finished, taught) == ["last.safetensors", BEST]
 
 
 def _patched(place: str, call: int, error: BaseException) -> Any:

@@ -40,8 +40,18 @@ FLAGS = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={
 @register_model  # type: ignore[untyped-decorator, unused-ignore]
 def tiny_vit_six_heads(pretrained: bool = False, **options: Any) -> VisionTransformer:
     """As DINO's ViT-S in kind: 6 heads, a CLS token. Known to timm once this module is imported."""
+    return _vit(options, patch_size=16, embed_dim=48, num_heads=6)
+
+
+@register_model  # type: ignore[untyped-decorator, unused-ignore]
+def tiny_vit_patch8(pretrained: bool = False, **options: Any) -> VisionTransformer:
+    """16 patches of a 32 px crop, wide enough to learn something."""
+    return _vit(options, patch_size=8, embed_dim=64, num_heads=2)
+
+
+def _vit(options: dict[str, Any], **shape: int) -> VisionTransformer:
     del options["pretrained_cfg"], options["pretrained_cfg_overlay"], options["cache_dir"]
-    model = VisionTransformer(patch_size=16, embed_dim=48, depth=4, num_heads=6, **options)
+    model = VisionTransformer(depth=4, **shape, **options)
     model.pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     return model
 

@@ -115,7 +115,11 @@ def compare(
     from train.compare.runner import run_jobs
 
     common = ["--device", device, "--threads", str(threads), "--workers", str(workers)]
-    failed = run_jobs(out, plan, common)
+    try:
+        failed = run_jobs(out, plan, common)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; the same command goes on, what is done stays in {out}", err=True)
+        raise
     rows = gather(out, plan, failed)
     if not any(row.runs for row in rows):
         first = next(iter(failed.values()))

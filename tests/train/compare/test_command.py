@@ -260,6 +260,18 @@ def test_when_nothing_ends_well_there_is_no_table(
     assert "error: not one run ended well; the first said: killed by signal 9" in err
 
 
+def test_after_ctrl_c_a_comparison_says_how_to_go_on(
+    data: Path, compare: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(args: list[str], log: Path) -> str | None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.compare.runner, "call_program", interrupted)
+    code, out, err = compare(data, "--out", tmp_path / "c", "--methods", "center")
+    assert (code, out) == (130, "")
+    assert f"stopped; the same command goes on, what is done stays in {tmp_path / 'c'}" in err
+
+
 @pytest.mark.slow
 def test_real_processes_train_and_one_that_fails_is_marked(
     data: Path, compare: Callable[..., Outcome], tmp_path: Path

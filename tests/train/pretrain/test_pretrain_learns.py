@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
-from timm.models import register_model
-from timm.models.vision_transformer import VisionTransformer
 
+from tests.train import tiny  # noqa: F401  (registers tiny_vit_patch8)
 from train.config import override
 from train.pretrain.config import PretrainConfig
 from train.pretrain.run import pretrain_run
@@ -43,15 +42,6 @@ SETTINGS = {
     "check.neighbours": "1",
     "check.pictures": "0",
 }
-
-
-@register_model  # type: ignore[untyped-decorator, unused-ignore]
-def tiny_vit_patch8(pretrained: bool = False, **options: Any) -> VisionTransformer:
-    """16 patches of a 32 px crop, 64 wide, 4 deep."""
-    del options["pretrained_cfg"], options["pretrained_cfg_overlay"], options["cache_dir"]
-    model = VisionTransformer(patch_size=8, embed_dim=64, depth=4, num_heads=2, **options)
-    model.pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    return model
 
 
 def seen_again(photo: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
