@@ -2,7 +2,7 @@
 
 RUN/attention.f16    (n, maps, rows, columns) float16, each map divided by its maximum
 RUN/features.f16     (n, features) float16, CLS features
-RUN/attention.done   (n,) uint8: 0 to do, 1 done, 2 photo unreadable
+RUN/attention.done   (n,) uint8: 0 to do, 1 done, 2 photo unreadable, 3 not needed (all zeros, never read)
 RUN/attention.json   shapes, and a digest of the photo list it belongs to
 RUN/attention.*.shard  what one of many processes has finished, until rank 0 puts it into the files above
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from train.dataset_types import Image
 
-TO_DO, DONE, UNREADABLE = 0, 1, 2
+TO_DO, DONE, UNREADABLE, NOT_NEEDED = 0, 1, 2, 3
 BATCH = 8  # photos; never split or mixed, since the last bits depend on who shares a batch
 SHARDS = 2048  # files at most, however many photos
 
@@ -44,9 +44,18 @@ class AttentionStore:
     """Memory-mapped attention and features of a list of photos, addressed by position in it."""
 
     def __init__(
-        self, run_dir: Path, images: Sequence[Image], shape: tuple[int, int, int], features: int
+        self,
+        run_dir: Path,
+        images: Sequence[Image],
+        shape: tuple[int, int, int],
+        features: int,
+        not_needed: Sequence[int] = (),
     ) -> None:
         """Open what is there, or start anew.
+
+        Args:
+            shape: of one photo's maps (maps, rows, columns). features: their number per photo.
+            not_needed: positions of photos that nobody will ask for; they stay as they are.
 
         Raises:
             ModelError: the store belongs to another list of photos or another transformer.
@@ -66,6 +75,7 @@ class AttentionStore:
             for path, _, _ in parts:
                 path.unlink(missing_ok=True)  # not overwritten: another run may share it
         self.maps, self.features, self.done = (_open(*part) for part in parts)
+        self._leave_out(np.asarray(not_needed, np.int64))
         if not (np.asarray(self.done) == TO_DO).any():
             self.maps, self.features = (_open(*part, "r") for part in parts[:2])
 
@@ -88,18 +98,33 @@ class AttentionStore:
                 f"run began{f': {changed}' if changed else ''}. Start a new run with another --out"
             )
 
-    def unfinished(self) -> list[list[range]]:
+    def _leave_out(self, positions: NDArray[np.int64]) -> None:
+        left = positions[np.asarray(self.done)[positions] == TO_DO]
+        if len(left):  # not where another process has done so: one writes, see above
+            self.done[left] = NOT_NEEDED
+
+    def readable(self, position: int) -> bool:
+        """Whether nothing is known against the photo itself: it was read, or nobody has tried."""
+        return int(self.done[position]) in (DONE, NOT_NEEDED)
+
+    def unfinished(self) -> list[list[list[int]]]:
         """Shards that hold work, each as its batches of photo positions that are not done yet.
 
-        Both depend on the number of photos only, not on how many processes work on them.
+        Both depend on the photos only, not on how many processes work on them. A batch that was begun
+        comes whole again.
         """
         n = len(self.done)
         length = BATCH * -(-n // (BATCH * SHARDS))
         shards = [range(i, min(i + length, n)) for i in range(0, n, length)]
         left = np.flatnonzero(np.asarray(self.done) == TO_DO)
         work = {int(i) // BATCH for i in left}
+        needed = np.asarray(self.done) != NOT_NEEDED
         found = [
-            [range(i, min(i + BATCH, s.stop)) for i in range(s.start, s.stop, BATCH) if i // BATCH in work]
+            [
+                [k for k in range(i, min(i + BATCH, s.stop)) if needed[k]]
+                for i in range(s.start, s.stop, BATCH)
+                if i // BATCH in work
+            ]
             for s in shards
         ]
         return [batches for batches in found if batches]
@@ -114,7 +139,7 @@ class AttentionStore:
         """Mark a photo that cannot be read."""
         self.done[index] = UNREADABLE
 
-    def absorb(self, shards: Sequence[Sequence[range]] | None = None) -> None:
+    def absorb(self, shards: Sequence[Sequence[Sequence[int]]] | None = None) -> None:
         """Take in what other processes have saved, and remove their files. For one process alone.
 
         Args:
@@ -161,7 +186,7 @@ class AttentionStore:
 class Shard:
     """What one process found out about one shard, in memory until it is saved."""
 
-    def __init__(self, store: AttentionStore, batches: Sequence[range]) -> None:
+    def __init__(self, store: AttentionStore, batches: Sequence[Sequence[int]]) -> None:
         self._path = shard_path(store.run_dir, batches)
         self._index = [i for batch in batches for i in batch]
         self._place = {i: k for k, i in enumerate(self._index)}
@@ -187,9 +212,9 @@ class Shard:
         save_tensors(self._path, tensors, {})
 
 
-def shard_path(run_dir: Path, batches: Sequence[range]) -> Path:
+def shard_path(run_dir: Path, batches: Sequence[Sequence[int]]) -> Path:
     """Where the shard of these batches is saved."""
-    return run_dir / f"attention.{batches[0].start:09}.shard"
+    return run_dir / f"attention.{batches[0][0]:09}.shard"
 
 
 def about_photos(images: Sequence[Image]) -> dict[str, str]:

@@ -20,7 +20,7 @@ import numpy as np
 from edge_runtime.errors import DatasetError, TrainingError
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.progress import Progress
-from train.attention_store import DONE, TO_DO, UNREADABLE, AttentionStore, Shard
+from train.attention_store import DONE, NOT_NEEDED, TO_DO, UNREADABLE, AttentionStore, Shard
 from train.checkpoint import write_text
 from train.imageio import read_image_bgr
 from train.loader import PhotoLoader
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DONE",
+    "NOT_NEEDED",
     "TO_DO",
     "UNREADABLE",
     "AttentionStore",
@@ -98,16 +99,20 @@ def harvest_attention(
         store.absorb(shards)
 
 
-def harvested(run: AnyRun, sst: SelfSupervisedTransformer) -> AttentionStore:
+def harvested(run: AnyRun, sst: SelfSupervisedTransformer, *, negatives: bool = True) -> AttentionStore:
     """The store of train and val photos, filled by all processes together.
+
+    Args:
+        negatives: those of the negative class too: they have nothing to propose, but features.
 
     Raises:
         TrainingError: not one train photo could be read. ModelError: see `AttentionStore`.
     """
     photos = [*run.dataset.splits["train"], *run.dataset.splits["val"]]
     shape = (sst.maps, *sst.grid)
+    aside = [i for i, photo in enumerate(photos) if not negatives and photo.label == run.dataset.negative]
     with run.world.main_first():
-        store = AttentionStore(run.out, photos, shape, sst.features)
+        store = AttentionStore(run.out, photos, shape, sst.features, aside if run.world.main else ())
     harvest_attention(sst, store, photos, run.world, run.workers, run.quarantine.watch(photos))
     run.world.barrier()
     if run.world.size > 1:  # what other machines wrote is surely seen by a new mapping only

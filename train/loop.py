@@ -13,7 +13,6 @@ import torch
 from train.checkpoint import FILES
 from train.epochs import Course, Outcome, run_epochs
 from train.fit import Fitter, ViewSource
-from train.harvest import DONE
 from train.loader import epoch_batches
 from train.localizer import Localizer, build_localizer
 from train.selftrain import OwnMaps
@@ -48,7 +47,7 @@ def fit_localizer(
     """
     config, dataset = run.config, run.dataset
     images, count = dataset.splits["train"], len(dataset.splits["train"])
-    usable = [i for i in range(count) if store.done[i] == DONE]
+    usable = [i for i in range(count) if store.readable(i)]
     labels = [images[i].label for i in usable]
 
     def batches(epoch: int) -> list[list[int]]:
@@ -67,7 +66,7 @@ def fit_localizer(
         load=ViewSource(images, store.maps, proposals[:count], config, own),
         score=lambda seen: seen.boxes if by_boxes else seen.agreement,
         selection="val boxes" if by_boxes else "proposal agreement",
-        unreadable=[image.image_id for i, image in enumerate(photos) if store.done[i] != DONE],
+        unreadable=[image.image_id for i, image in enumerate(photos) if not store.readable(i)],
         begin=learner.begin,
     )
     return run_epochs(run, learner, course, {"classes": len(dataset.classes)})

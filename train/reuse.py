@@ -154,7 +154,7 @@ def _why_not(
 
 def _depends_on(stage: str, settings: Mapping[str, Any]) -> list[str]:
     """Settings that decide the bits of a stage, besides the photos."""
-    attention = ["negative_class", *(key for key in settings if key.startswith("sst."))]
+    attention = ["negative_class", "classifier.kind", *(key for key in settings if key.startswith("sst."))]
     if settings["sst.weights"] == RANDOM:
         attention.append("seed")
     if stage == ATTENTION:

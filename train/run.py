@@ -20,7 +20,7 @@ from train.config_limits import check_limits
 from train.dataset import load_dataset
 from train.distributed import join_world, leave_world, wait_until_seen
 from train.evaluate_run import evaluate_run
-from train.harvest import DONE, harvest_proposals, harvested, proposal_recall
+from train.harvest import harvest_proposals, harvested, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
 from train.manifest import known_digest
@@ -133,7 +133,7 @@ def _stages(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> None:
     photos = [*train, *val]
     with run.stage("attention"):
         sst.prototypes = background_prototypes(run, sst)
-        store = harvested(run, sst)
+        store = harvested(run, sst, negatives=run.config.classifier.kind == "linear")
     with run.stage("classifier"):
         classifier = _classifier(run, sst, store)
     del sst
@@ -165,7 +165,7 @@ def _classifier(run: Run[TrainConfig], sst: SelfSupervisedTransformer, store: At
         run.world.barrier()  # nobody finds the file that rank 0 is about to write
         classifier = build_classifier(run.config, classes, sst)
         train = run.dataset.splits["train"]
-        good = [i for i in range(len(train)) if store.done[i] == DONE]
+        good = [i for i in range(len(train)) if store.readable(i)]
         if run.config.classifier.kind == "linear":
             features = torch.from_numpy(store.features[good].astype("float32"))
             loss = fit_linear(classifier, features, torch.tensor([train[i].label for i in good]))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ATTENDED, UNATTENDED = 0.05, 0.3  # shares of the patches that stand for the object, and for what is around it
 PAPER_HEADS = 4  # paper section 3.3: the first four maps and the average of all
-FEATURE_BLOCKS = 4  # CLS tokens of the last four blocks, as DINO's linear evaluation does
+FEATURE_BLOCKS = 4  # as DINO's linear evaluation: CLS tokens of the last four blocks, or of all there are
 
 
 class SelfSupervisedTransformer:
@@ -56,7 +56,9 @@ class SelfSupervisedTransformer:
         heads = int(self._attn.num_heads)
         self._heads = {"all": heads, "first4": min(PAPER_HEADS, heads), "mean": 0}[config.heads]
         self.prototypes: Tensor | None = None
-        self.features = FEATURE_BLOCKS * int(net.embed_dim)
+        self._blocks = min(FEATURE_BLOCKS, len(net.blocks))
+        self.width = int(net.embed_dim)
+        self.features = self._blocks * self.width
 
     @property
     def maps(self) -> int:
@@ -76,7 +78,7 @@ class SelfSupervisedTransformer:
         self._attn_input = inputs[0].detach()
 
     def features_of(self, x: Tensor) -> Tensor:
-        """CLS features (N, 4 * dim) of normalised photos (N, 3, size, size); the gradient reaches `x`."""
+        """CLS features (N, features) of normalised photos (N, 3, size, size); the gradient reaches `x`."""
         return self._tokens(x)[1]
 
     @torch.inference_mode()
@@ -87,8 +89,8 @@ class SelfSupervisedTransformer:
             return self._tokens(x)[0]
 
     def _tokens(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Patch tokens of the last block (N, patches, dim) and CLS features (N, 4 * dim)."""
-        tokens = self._net.get_intermediate_layers(x, n=FEATURE_BLOCKS, return_prefix_tokens=True, norm=True)
+        """Patch tokens of the last block (N, patches, dim) and CLS features (N, features)."""
+        tokens = self._net.get_intermediate_layers(x, n=self._blocks, return_prefix_tokens=True, norm=True)
         features = torch.cat([prefix[:, 0].float() for _, prefix in tokens], dim=1)
         return tokens[-1][0].float(), features
 
@@ -101,7 +103,7 @@ class SelfSupervisedTransformer:
 
         Returns:
             maps (N, maps, rows, columns) float32 in [0, 1] without NaN, that of tokens (`unlike_maps`, or
-            `likeness_maps`) before those of attention (`scale_maps`); features (N, 4 * dim) float32.
+            `likeness_maps`) before those of attention (`scale_maps`); features (N, features) float32.
         """
         x = normalise(images_rgb_u8.to(self.device), self.mean, self.std)
         with autocast(self.device):

@@ -50,14 +50,17 @@ def main(data: Path | None, processes: str, photos: int, assignments: tuple[str,
     with tempfile.TemporaryDirectory() as folder:
         root = data or _rendered(Path(folder) / "photos", photos)
         dataset = load_dataset(root)
-        train, both = len(dataset.splits["train"]), sum(len(dataset.splits[s]) for s in ("train", "val"))
+        train = len(dataset.splits["train"])
+        both = [photo.label for split in ("train", "val") for photo in dataset.splits[split]]
+        shown = sum(label != dataset.negative for label in both)  # to the transformer, and to be scored
         epochs = {
             "classifier": int(settings["classifier.epochs"]),
             "localizer": int(settings["optim.epochs"]),
         }
-        work = {stage: train * epochs[stage] if stage in epochs else both for stage in STAGES}
+        work = {stage: train * epochs[stage] if stage in epochs else shown for stage in STAGES}
         click.echo(
-            f"{both} photos of train and val, {train} of train; {os.cpu_count()} cores; one thread a process"
+            f"{len(both)} photos of train and val, {shown} of them with an object, {train} of train; "
+            f"{os.cpu_count()} cores; one thread a process"
         )
         click.echo(
             f"{'stage':<11} {'processes':>9} {'s':>8} {'photos/s':>9} {'speed-up':>9}   load of the machine"

@@ -18,6 +18,7 @@ from train.dataset_types import Image
 from train.distributed import World
 from train.harvest import (
     DONE,
+    NOT_NEEDED,
     TO_DO,
     UNREADABLE,
     AttentionStore,
@@ -80,6 +81,19 @@ def test_every_photo_is_harvested_once(
     assert (store.done == DONE).all()
     assert (store.maps.max((2, 3)) == 1).all()
     assert np.isfinite(store.features).all()
+
+
+def test_photos_that_nobody_asks_for_are_not_shown_to_the_transformer(
+    run_dir: Path, images: list[Image], sst: SelfSupervisedTransformer
+) -> None:
+    aside = [i for i, image in enumerate(images) if image.label == 0]
+    for i in aside:
+        images[i].path.unlink()  # whoever looks marks it as unreadable
+    store = _store(run_dir, images, not_needed=aside)
+    harvest_attention(sst, store, images, World(), 1)
+    assert np.asarray(store.done).tolist() == [NOT_NEEDED if i in aside else DONE for i in range(20)]
+    assert all(store.readable(i) for i in range(20))
+    assert _store(run_dir, images).unfinished() == []
 
 
 def test_an_interrupted_harvest_goes_on_to_the_same_bits(

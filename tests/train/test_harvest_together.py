@@ -129,11 +129,11 @@ def test_shards_depend_on_the_photos_alone_and_are_few(
     images: list[Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = AttentionStore(tmp_path, images, SHAPE, FEATURES)
-    assert store.unfinished() == [[range(i, min(i + BATCH, COUNT))] for i in range(0, COUNT, BATCH)]
+    assert store.unfinished() == [[[*range(i, min(i + BATCH, COUNT))]] for i in range(0, COUNT, BATCH)]
     monkeypatch.setattr(train.attention_store, "SHARDS", 2)
-    assert store.unfinished() == [[range(8), range(8, 16)], [range(16, 24), range(24, 30)]]
+    assert store.unfinished() == [[[*range(8)], [*range(8, 16)]], [[*range(16, 24)], [*range(24, 30)]]]
     store.done[:9] = train.attention_store.DONE
-    assert store.unfinished() == [[range(8, 16)], [range(16, 24), range(24, 30)]]
+    assert store.unfinished() == [[[*range(8, 16)]], [[*range(16, 24)], [*range(24, 30)]]]
 
 
 def test_a_half_written_shard_is_not_taken_in(images: list[Image], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from train.config import SstConfig
 from train.sst import SelfSupervisedTransformer, likeness_maps, scale_maps, unlike_maps
 from train.tensors import normalise
 
-from . import tiny  # noqa: F401  (registers tiny_vit_six_heads)
+from . import tiny  # noqa: F401  (registers the tiny_vit_...)
 
 CPU = torch.device("cpu")
 TINY = SstConfig(name="test_vit", weights="none", size=64, clip_quantile=1.0)
@@ -89,6 +89,13 @@ def test_features_are_the_cls_tokens_of_the_last_four_blocks() -> None:
     with torch.no_grad():
         last = sst._net.forward_features(normalise(photos, sst.mean, sst.std))[:, 0]
     torch.testing.assert_close(features[:, -64:], last, atol=0.05, rtol=0.05)
+
+
+def test_a_transformer_of_two_blocks_gives_the_features_of_both() -> None:
+    sst, photos = _sst(name="tiny_vit_two_blocks"), _photos()
+    maps, features = sst(photos)
+    assert maps.shape[:2] == (2, 4)
+    assert features.shape == (2, sst.features) == (2, 2 * 48)
 
 
 def test_features_pass_the_gradient_to_the_photo_and_keep_no_graph() -> None:

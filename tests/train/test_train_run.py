@@ -169,7 +169,7 @@ FULL = TrainingError("last.safetensors: cannot be written (No space left on devi
 @pytest.mark.parametrize(
     ("place", "call", "error"),
     [
-        pytest.param("train.harvest.AttentionStore.put", 11, STOP, id="in a batch of attention"),
+        pytest.param("train.harvest.AttentionStore.put", 7, STOP, id="in a batch of attention"),
         pytest.param("train.teach._teach", 2, STOP, id="while the classifier learns", marks=slow),
         pytest.param("train.run.save_classifier", 1, FULL, id="disk full for the classifier", marks=slow),
         pytest.param("train.harvest._score", 4, STOP, id="among the proposals", marks=slow),

@@ -49,9 +49,15 @@ def tiny_vit_patch8(pretrained: bool = False, **options: Any) -> VisionTransform
     return _vit(options, patch_size=8, embed_dim=64, num_heads=2)
 
 
-def _vit(options: dict[str, Any], **shape: int) -> VisionTransformer:
+@register_model  # type: ignore[untyped-decorator, unused-ignore]
+def tiny_vit_two_blocks(pretrained: bool = False, **options: Any) -> VisionTransformer:
+    """Has fewer blocks than features are taken from."""
+    return _vit(options, patch_size=16, embed_dim=48, num_heads=3, depth=2)
+
+
+def _vit(options: dict[str, Any], *, depth: int = 4, **shape: int) -> VisionTransformer:
     del options["pretrained_cfg"], options["pretrained_cfg_overlay"], options["cache_dir"]
-    model = VisionTransformer(depth=4, **shape, **options)
+    model = VisionTransformer(depth=depth, **shape, **options)
     model.pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     return model
 

@@ -20,7 +20,7 @@ from train.loader import PhotoLoader
 from train.pretrain.crops import draw_window
 from train.pretrain.knn import knn_labels, twins_found
 from train.pretrain.picture import attention_picture, png_bytes
-from train.sst import FEATURE_BLOCKS, SelfSupervisedTransformer
+from train.sst import SelfSupervisedTransformer
 from train.tensors import stack_images
 from train.views import View, render, rng_for
 
@@ -105,7 +105,7 @@ class Check:
             for loaded in loader.tolerant(0, batches):
                 if loaded:
                     features = sst(stack_images([pixels for _, pixels in loaded]))[1]
-                    found.append(features[:, -(sst.features // FEATURE_BLOCKS) :].cpu())
+                    found.append(features[:, -sst.width :].cpu())
                     kept += [index for index, _ in loaded]
             self._unreadable |= {photos[i].path for i in loader.skipped}
         if not found:
