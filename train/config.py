@@ -1,31 +1,19 @@
-"""Every setting of a training run, as frozen dataclasses; read from and written to `config.toml`.
+"""Every setting of a training run and its default, and the presets.
 
 preset ──overridden by──▶ flags, --set section.key=value, --config ──▶ TrainConfig ──▶ RUN/config.toml
 """
 
 from __future__ import annotations
 
-import dataclasses
-import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
-
-import tomli_w
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from train.settings import TRAIN, one_of, override, read_config_of, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from _typeshed import DataclassInstance
-
-C = TypeVar("C", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -35,9 +23,9 @@ class SstConfig:
     name: str = "vit_small_patch16_224.dino"  # any timm ViT with a CLS token
     weights: str = ""  # local .safetensors; empty: timm downloads
     size: int = 448  # input side, px
-    maps: str = "auto"  # for proposals: of "attention" (paper), patch "tokens", "both"; "auto": chosen
+    maps: str = one_of("auto", "attention", "tokens", "both")  # that propose; "attention" is the paper
     prototypes: int = 128  # kinds of background that maps of tokens know; 0, or no negative class: none
-    heads: str = "all"  # "all": mean + every head; "first4": mean + heads 0..3 (paper); "mean" alone
+    heads: str = one_of("all", "first4", "mean")  # each with their mean; "first4" is the paper
     clip_quantile: float = 0.95  # of each map, cut off before scaling to 1; 1.0: scale by the maximum (paper)
 
 
@@ -45,7 +33,7 @@ class SstConfig:
 class ClassifierConfig:
     """Image classifier that scores proposals and teaches through the CLS loss."""
 
-    kind: str = "cnn"  # "cnn": fine-tuned encoder; "linear": linear head on SST features
+    kind: str = one_of("cnn", "linear")  # "cnn": fine-tuned encoder; "linear": linear head on SST features
     encoder: str = ""  # timm name; empty: the localizer's encoder
     encoder_weights: str = ""  # as the localizer's, for an encoder of its own
     size: int = 224
@@ -76,11 +64,11 @@ class SamplingConfig:
     n_bg: int = 1000
     fg_fraction: float = 0.2  # of the box: its strongest pixels may become foreground
     bg_fraction: float = 0.3  # of the image: its weakest pixels may become background
-    fg_pool: str = "region"  # above the map's Otsu level, or "fraction" (paper): the box's strongest pixels
-    bg_pool: str = "proposals"  # outside: "none" (released code), "box" (paper 3.2), "proposals"
-    objects: str = "one"  # with foreground: the "one" drawn (paper), "all" kept ones of the same map
+    fg_pool: str = one_of("region", "fraction")  # above Otsu's level, or the strongest pixels (paper)
+    bg_pool: str = one_of("proposals", "box", "none")  # outside; "box": paper 3.2, "none": its code
+    objects: str = one_of("one", "all")  # boxes that teach: that drawn (paper), all kept of the map
     dilation: int = 3  # side of the square that grows each seed, px
-    draw: str = "anew"  # each time a photo is shown (paper), or "once" per photo and proposal
+    draw: str = one_of("anew", "once")  # whenever a photo is shown (paper), or once and for all
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ class LossConfig:
     cls: float = -1.0  # -1: chosen from the data, see train/config_auto.py
     cls_every: int = 1
     cls_from_epoch: int = -1  # -1: chosen from the data
-    cls_source: str = "localizer"  # paper; "attention" is what the released code computes
+    cls_source: str = one_of("localizer", "attention")  # paper; what the released code computes
     rest: float = 0.0  # what the map leaves out must look like the negative class, where there is one
     area: float = -1.0  # mean of the map of positive photos, after the first epoch; -1: chosen
     crf: float = 5.0
@@ -104,11 +92,11 @@ class LossConfig:
 class OptimConfig:
     """Optimiser, schedule and length."""
 
-    name: str = "adamw"  # or "sgd": nesterov momentum 0.9
+    name: str = one_of("adamw", "sgd")  # "sgd": nesterov momentum 0.9
     lr: float = 1e-3
     encoder_lr: float = 3e-4
     weight_decay: float = 0.01
-    schedule: str = "cosine"  # or "step"
+    schedule: str = one_of("cosine", "step")
     warmup: float = 0.15  # share of all steps (cosine)
     step_epochs: int = 15  # x0.1 every so many epochs (step)
     clip: float = 5.0
@@ -145,9 +133,9 @@ class LocalizerConfig:
 class TrainConfig:
     """One run, completely."""
 
-    preset: str = "edge"
+    preset: str = one_of("edge", "paper")
     seed: int = 0
-    select: str = "auto"  # "boxes", "proposals" or "auto": boxes when val has them
+    select: str = one_of("auto", "boxes", "proposals")  # "auto": by boxes when val has them
     negative_class: str = ""  # class without any object; empty: the one named "background", if any
     sst: SstConfig = field(default_factory=SstConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
@@ -158,21 +146,6 @@ class TrainConfig:
     selftrain: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
     localizer: LocalizerConfig = field(default_factory=LocalizerConfig)
 
-
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "preset": ("edge", "paper"),
-    "select": ("auto", "boxes", "proposals"),
-    "sst.maps": ("auto", "attention", "tokens", "both"),
-    "sst.heads": ("all", "first4", "mean"),
-    "classifier.kind": ("cnn", "linear"),
-    "sampling.fg_pool": ("fraction", "region"),
-    "sampling.objects": ("one", "all"),
-    "sampling.bg_pool": ("none", "box", "proposals"),
-    "sampling.draw": ("anew", "once"),
-    "losses.cls_source": ("localizer", "attention"),
-    "optim.name": ("adamw", "sgd"),
-    "optim.schedule": ("cosine", "step"),
-}
 
 # The paper's setting for CUB (section 4, specs dips.md section 7), image labels only.
 PAPER: Mapping[str, Any] = {
@@ -210,117 +183,11 @@ def preset_config(name: str) -> TrainConfig:
     return override(TrainConfig(preset=name), PRESETS[name])
 
 
-def override(config: C, changes: Mapping[str, Any], choices: Mapping[str, tuple[str, ...]] = CHOICES) -> C:
-    """Replace dotted keys (`losses.cls`); values are converted to the field's type.
-
-    Args:
-        config: a frozen dataclass with sections that are frozen dataclasses.
-        choices: allowed values by key.
-
-    Raises:
-        UsageError: unknown key, or a value of the wrong type or outside its choices.
-    """
-    for key, value in changes.items():
-        section, _, name = key.rpartition(".")
-        part: Any = getattr(config, section, None) if section else config
-        kinds = get_type_hints(type(part)) if dataclasses.is_dataclass(part) else {}
-        if name not in kinds or dataclasses.is_dataclass(kinds[name]):
-            raise UsageError(f"setting {key!r} does not exist; all settings: {', '.join(flatten(config))}")
-        new = _convert(key, value, getattr(part, name))
-        if key in choices and new not in choices[key]:
-            raise UsageError(f"{key} = {new!r}: expected one of {', '.join(choices[key])}")
-        part = dataclasses.replace(part, **{name: new})
-        config = dataclasses.replace(config, **{section: part}) if section else part
-    return config
-
-
-def _convert(key: str, value: Any, now: Any) -> Any:
-    kind = type(now)
-    try:
-        if kind is tuple:
-            items = value.replace(",", " ").split() if isinstance(value, str) else list(value)
-            return tuple(type(now[0])(item) for item in items)
-        if kind is int and isinstance(value, float) and not value.is_integer():
-            raise ValueError
-        return kind(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{key} = {value!r}: expected {kind.__name__}, like {now!r}") from error
-
-
-def flatten(config: DataclassInstance) -> dict[str, Any]:
-    """All settings by dotted key, in order."""
-    flat: dict[str, Any] = {}
-    for f in dataclasses.fields(config):
-        value = getattr(config, f.name)
-        if dataclasses.is_dataclass(value):
-            flat |= {f"{f.name}.{g.name}": getattr(value, g.name) for g in dataclasses.fields(value)}
-        else:
-            flat[f.name] = value
-    return flat
-
-
-def to_toml(config: DataclassInstance) -> str:
-    """The text of `config.toml`."""
-    return tomli_w.dumps(dataclasses.asdict(config))
-
-
 def read_run_config(run_dir: Path) -> TrainConfig:
     """The configuration of a run. Raises UsageError when the folder holds none."""
-    return read_config_of(run_dir, TrainConfig(), "dips-edge train")
-
-
-def read_config_of(run_dir: Path, base: C, command: str) -> C:
-    """The configuration of a run of `command`, whose settings and defaults are those of `base`.
-
-    Raises:
-        UsageError: the folder holds no run, or one of another command.
-    """
-    path = run_dir / "config.toml"
-    if not path.is_file():
-        raise UsageError(f"{run_dir} holds no run of `{command}`: no config.toml in it")
-    return read_settings(path, base, command)
+    return read_config_of(run_dir, TrainConfig(), TRAIN)
 
 
 def read_toml(path: Path) -> TrainConfig:
     """Read a `config.toml` back. Raises UsageError naming the file when it is not one of ours."""
-    return read_settings(path, TrainConfig(), "dips-edge train")
-
-
-def read_settings(path: Path, base: C, command: str) -> C:
-    """The `config.toml` of `command`; what it does not name is as in `base`. Raises as `read_toml`."""
-    changes = read_changes(path)
-    if "method" in changes:
-        needed = "DiPS" if isinstance(base, TrainConfig) else f"`{command}`"
-        raise UsageError(
-            f"{path}: a run of the baseline {changes['method']!r}; a run of {needed} is needed here"
-        )
-    return apply_file(path, base, changes, command=command)
-
-
-def read_changes(path: Path) -> dict[str, Any]:
-    """What a `config.toml` says, by dotted key. Raises UsageError when it cannot be read as TOML."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as TOML: {error}") from error
-    changes: dict[str, Any] = {}
-    for key, value in raw.items():
-        if isinstance(value, dict):
-            changes |= {f"{key}.{name}": item for name, item in value.items()}
-        else:
-            changes[key] = value
-    return changes
-
-
-def apply_file(
-    path: Path,
-    config: C,
-    changes: Mapping[str, Any],
-    choices: Mapping[str, tuple[str, ...]] = CHOICES,
-    command: str = "dips-edge train",
-) -> C:
-    """`override` with what `path` said; the error names the file, and the `command` that writes such."""
-    try:
-        return override(config, changes, choices)
-    except UsageError as error:
-        raise UsageError(f"{path}: not written by this version of `{command}`: {error}") from error
+    return read_settings(path, TrainConfig(), TRAIN)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from train.config import override
 from train.loader import epoch_batches
+from train.settings import override
 
 if TYPE_CHECKING:
     from train.config import TrainConfig

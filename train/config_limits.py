@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import UsageError
-from train.config import flatten
+from train.settings import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,11 +21,12 @@ import numpy as np
 from edge_runtime.errors import TrainingError, UsageError
 from train.attention_store import TO_DO, about_photos
 from train.checkpoint import write_bytes, write_text
-from train.config import flatten, read_changes, read_run_config
+from train.config import read_run_config
 from train.harvest import PROPOSALS
 from train.photolist import what_changed
 from train.prototypes import FILE as PROTOTYPES
 from train.quarantine import read_quarantine
+from train.settings import flatten, read_changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

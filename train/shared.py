@@ -14,8 +14,8 @@ import torch
 
 from edge_runtime.errors import TrainingError, UsageError
 from train.checkpoint import write_text
-from train.config import to_toml
 from train.quarantine import Quarantine
+from train.settings import to_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

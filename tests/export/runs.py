@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from train.checkpoint import save_tensors
-from train.config import LocalizerConfig, TrainConfig, to_toml
+from train.config import LocalizerConfig, TrainConfig
 from train.localizer import FILES, Localizer
+from train.settings import to_toml
 
 if TYPE_CHECKING:
     from pathlib import Path

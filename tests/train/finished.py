@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from train.checkpoint import save_tensors
-from train.config import to_toml
 from train.dataset import load_dataset
 from train.evaluation import choose_thresholds, evaluate_split, report_split, score_split
 from train.localizer import FILES, Localizer, load_localizer
 from train.predict import predict_run
 from train.presence import KEY, fit_on_val
+from train.settings import to_toml
 
 from .tiny import tiny_config
 

@@ -9,22 +9,12 @@ import click
 import pytest
 
 from edge_runtime.errors import UsageError
-from train.baselines.config import BASELINE_CHOICES
+from train.baselines.config import BaselineConfig
 from train.commands.train import SETTINGS, train
-from train.config import (
-    CHOICES,
-    PRESETS,
-    TrainConfig,
-    flatten,
-    override,
-    preset_config,
-    read_config_of,
-    read_run_config,
-    read_toml,
-    to_toml,
-)
+from train.config import PRESETS, TrainConfig, preset_config, read_run_config, read_toml
 from train.config_limits import RULES, check_limits
 from train.pretrain.config import PretrainConfig
+from train.settings import choices_of, flatten, override, read_config_of, to_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +143,7 @@ def test_the_flags_of_the_command_stand_for_settings_that_exist() -> None:
     assert set(SETTINGS) <= set(flags)
     for flag, key in {**SETTINGS, "preset": "preset"}.items():
         if isinstance(flags[flag].type, click.Choice):
-            either = {*CHOICES[key], *BASELINE_CHOICES.get(key, ())}
+            of_baselines = choices_of(BaselineConfig("cam"), key) if key == "select" else ()
+            either = {*choices_of(TrainConfig(), key), *of_baselines}
             assert set(flags[flag].type.choices) == either
-    assert CHOICES["preset"] == tuple(PRESETS)
+    assert choices_of(TrainConfig(), "preset") == tuple(PRESETS)

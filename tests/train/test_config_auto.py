@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from train.config import TrainConfig, override
+from train.config import TrainConfig
 from train.config_auto import (
     AREA_WEIGHT,
     CLS_WEIGHT,
@@ -19,6 +19,7 @@ from train.config_auto import (
     resolve,
 )
 from train.dataset_types import Dataset, Image
+from train.settings import override
 
 
 def photos(count: int, *, negative: bool) -> Dataset:

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 
 from edge_runtime.errors import ModelError, TrainingError, UsageError
 from train.checkpoint import save_tensors
-from train.config import LocalizerConfig, TrainConfig, to_toml
+from train.config import LocalizerConfig, TrainConfig
 from train.localizer import FILES, Localizer, build_localizer, load_localizer
+from train.settings import to_toml
 from train.weights import create_timm
 
 from . import tiny  # noqa: F401  (registers tiny_vit_six_heads)

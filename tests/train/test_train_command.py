@@ -17,7 +17,8 @@ import train.run
 from edge_runtime.cli import main
 from edge_runtime.errors import UsageError
 from train.commands.train import gather_settings, let_idle_threads_sleep
-from train.config import TrainConfig, flatten, override, preset_config, read_run_config, to_toml
+from train.config import TrainConfig, preset_config, read_run_config
+from train.settings import flatten, override, to_toml
 
 from .photos import write_photo
 from .tiny import FLAGS, write_tiny_set

@@ -17,11 +17,11 @@ import train.loop
 import train.run
 from edge_runtime.errors import DipsEdgeError, ModelError, TrainingError, UsageError
 from train.checkpoint import load_tensors
-from train.config import to_toml
 from train.distributed import World
 from train.localizer import load_localizer
 from train.quarantine import read_quarantine
 from train.run import train_run
+from train.settings import to_toml
 from train.shared import Run, read_seconds
 from train.validate import Glance
 

@@ -10,7 +10,8 @@ from timm.models import register_model
 from timm.models.vgg import VGG
 from timm.models.vision_transformer import VisionTransformer
 
-from train.config import TrainConfig, override
+from train.config import TrainConfig
+from train.settings import override
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import UsageError
 from train.baselines.methods import METHODS, method_class
-from train.config import CHOICES, apply_file, override, read_changes
 from train.config_limits import ABOVE_ZERO, AT_LEAST_ONE, INTO_ONE, NOT_NEGATIVE, SHARE, check_rules
 from train.loader import epoch_batches
+from train.settings import apply_file, one_of, override, read_changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,12 +51,12 @@ class PhotosConfig:
 class BaselineOptimConfig:
     """Optimiser, schedule and length."""
 
-    name: str = "adamw"  # or "sgd": nesterov momentum 0.9
+    name: str = one_of("adamw", "sgd")  # "sgd": nesterov momentum 0.9
     lr: float = 1e-3  # of new layers
     encoder_lr: float = 2e-4  # of pretrained layers
-    fast: str = "new"  # learns with `lr`: "new" layers, or also the "last" stage of the backbone
+    fast: str = one_of("new", "last")  # layers that learn with `lr`; "last": also the last stage
     weight_decay: float = 0.02
-    schedule: str = "cosine"  # or "step"
+    schedule: str = one_of("cosine", "step")
     warmup: float = 0.1  # share of all steps (cosine)
     step_epochs: int = 15  # x0.1 every so many epochs (step)
     clip: float = 5.0
@@ -70,9 +70,9 @@ class BaselineConfig:
     """One run of one baseline, completely."""
 
     method: str
-    preset: str = "edge"
+    preset: str = one_of("edge", "paper")
     seed: int = 0
-    select: str = "auto"  # best epoch by val "boxes" or class "accuracy"; "auto": boxes when val has them
+    select: str = one_of("auto", "boxes", "accuracy")  # of classes; "auto": by boxes when val has them
     negative_class: str = ""  # class without any object; empty: the one named "background", if any
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     photos: PhotosConfig = field(default_factory=PhotosConfig)
@@ -80,13 +80,6 @@ class BaselineConfig:
     baseline: MethodSettings = field(default_factory=MethodSettings)
 
 
-BASELINE_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "preset": CHOICES["preset"],
-    "select": ("auto", "boxes", "accuracy"),
-    "optim.name": CHOICES["optim.name"],
-    "optim.schedule": CHOICES["optim.schedule"],
-    "optim.fast": ("new", "last"),
-}
 BASELINE_RULES: Mapping[str, str] = {
     "seed": NOT_NEGATIVE,
     "photos.size": AT_LEAST_ONE,
@@ -139,12 +132,7 @@ def default_config(method: str, preset: str = "edge", encoder: str = "") -> Base
     changes = {"preset": preset, **made.EDGE}
     if preset == "paper":
         changes |= {**PROTOCOL, **made.PAPER, **(VGG_RATES if encoder.startswith("vgg") else {})}
-    return override(config, changes, BASELINE_CHOICES)
-
-
-def adjusted(config: BaselineConfig, changes: Mapping[str, Any]) -> BaselineConfig:
-    """`override` with the choices of a baseline. Raises UsageError."""
-    return override(config, changes, BASELINE_CHOICES)
+    return override(config, changes)
 
 
 def read_baseline_config(path: Path) -> BaselineConfig:
@@ -154,7 +142,7 @@ def read_baseline_config(path: Path) -> BaselineConfig:
     if method not in METHODS:
         raise UsageError(f"{path}: no run of a baseline (method {method!r})")
     start = BaselineConfig(method=method, baseline=method_class(method).Settings())
-    return apply_file(path, start, changes, BASELINE_CHOICES)
+    return apply_file(path, start, changes)
 
 
 def check_baseline(config: BaselineConfig) -> None:
@@ -174,4 +162,4 @@ def resolve_baseline(config: BaselineConfig, dataset: Dataset) -> BaselineConfig
     labels = [image.label for image in dataset.splits["train"]]
     optim = config.optim
     steps = len(epoch_batches(labels, dataset.negative, optim.negatives, optim.batch_size, config.seed, 0))
-    return adjusted(config, {"optim.epochs": max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps))})
+    return override(config, {"optim.epochs": max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps))})

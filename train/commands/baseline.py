@@ -39,7 +39,7 @@ def method_of(out: Path, asked: str | None, *, resume: bool) -> str:
     """
     if not resume:
         return asked or DIPS
-    from train.config import read_changes
+    from train.settings import read_changes
 
     path = out / "config.toml"
     stored = str(read_changes(path).get("method", DIPS)) if path.is_file() else asked or DIPS
@@ -55,10 +55,11 @@ def settings_of(method: str) -> Mapping[str, str]:
 
 def configured(method: str, preset: str | None, changes: Mapping[str, Any]) -> BaselineConfig:
     """The method's preset with `changes`, by dotted key. Raises UsageError."""
-    from train.baselines.config import adjusted, default_config
+    from train.baselines.config import default_config
+    from train.settings import override
 
     encoder = str(changes.get("backbone.name", ""))
-    return adjusted(default_config(method, preset or "edge", encoder), changes)
+    return override(default_config(method, preset or "edge", encoder), changes)
 
 
 def resumed(out: Path, preset: str | None, changes: Mapping[str, Any]) -> BaselineConfig:
@@ -67,10 +68,11 @@ def resumed(out: Path, preset: str | None, changes: Mapping[str, Any]) -> Baseli
     Raises:
         UsageError: `out` holds no run, or a setting differs from the run's.
     """
-    from train.baselines.config import adjusted, read_baseline_config
+    from train.baselines.config import read_baseline_config
     from train.commands.train import refuse_differences
+    from train.settings import override
 
     stored = read_baseline_config(out / "config.toml")
-    asked = adjusted(stored, {**changes, **({} if preset is None else {"preset": preset})})
+    asked = override(stored, {**changes, **({} if preset is None else {"preset": preset})})
     refuse_differences(out, stored, asked)
     return stored

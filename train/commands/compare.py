@@ -144,8 +144,9 @@ def check_arguments(method: str, flags: Mapping[str, Any], assignments: Sequence
 def dips_config(flags: Mapping[str, Any], assignments: Sequence[str]) -> TrainConfig:
     """The settings of DiPS with these flags. Raises UsageError for what cannot work."""
     from train.commands.train import gather_settings
-    from train.config import override, preset_config
+    from train.config import preset_config
     from train.config_limits import check_limits
+    from train.settings import override
 
     changes = gather_settings(_changed(DIPS, flags), assignments)
     config = override(preset_config(flags["preset"] or "edge"), changes)

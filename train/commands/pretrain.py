@@ -76,8 +76,8 @@ def pretrain(
     torchrun --nproc-per-node 2 --no-python dips-edge pretrain SOURCE --out RUN
     """
     let_idle_threads_sleep()
-    from train.config import override, read_config_of
     from train.pretrain.config import PretrainConfig
+    from train.settings import override, read_config_of
 
     changes = gather_settings(flags, assignments, SETTINGS)
     if resume:

@@ -134,7 +134,8 @@ def train(
                 data, out, made, resume=resume, device=device, threads=threads, workers=workers, verify=verify
             )
         return
-    from train.config import override, preset_config
+    from train.config import preset_config
+    from train.settings import override
 
     changes = gather_settings(flags, assignments)
     if resume:
@@ -222,14 +223,14 @@ def resumed_config(out: Path, preset: str | None, changes: Mapping[str, Any]) ->
 
 def refuse_other_settings(out: Path, stored: DataclassInstance, changes: Mapping[str, Any]) -> None:
     """Raise UsageError when `changes` ask for anything else than the run's own settings."""
-    from train.config import override
+    from train.settings import override
 
     refuse_differences(out, stored, override(stored, changes))
 
 
 def refuse_differences(out: Path, stored: DataclassInstance, asked: DataclassInstance) -> None:
     """Raise UsageError when the configuration asked for is not the stored one of the run in `out`."""
-    from train.config import flatten
+    from train.settings import flatten
 
     if asked != stored:
         then, now = flatten(stored), flatten(asked)

@@ -123,7 +123,7 @@ def parse_groups(text: str) -> list[str]:
 
 def settings_for(name: str, dips: TrainConfig) -> Mapping[str, Any]:
     """What the row changes about `dips`, whose losses are resolved; by dotted key."""
-    from train.config import flatten
+    from train.settings import flatten
 
     row, now = ABLATIONS[name], flatten(dips)
     return {**row.settings, **{key: value for key, value in row.where_off.items() if now[key] == 0}}

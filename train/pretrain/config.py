@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import UsageError
-from train.config import override
 from train.config_limits import (
     ABOVE_ZERO,
     AT_LEAST_ONE,
@@ -19,6 +18,7 @@ from train.config_limits import (
     SHARE,
     check_rules,
 )
+from train.settings import override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

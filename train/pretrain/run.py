@@ -15,12 +15,12 @@ import torch
 from edge_runtime.errors import TrainingError, UsageError
 from edge_runtime.progress import clock
 from train.checkpoint import write_text
-from train.config import to_toml
 from train.distributed import join_world, leave_world
 from train.pretrain.config import check_limits, resolve
 from train.pretrain.frames import sample_videos, survey, with_sampled
 from train.pretrain.heads import build_backbone
 from train.pretrain.loop import RESULT, Loop
+from train.settings import to_toml
 from train.tensors import choose_device, reuse_memory, usable_cores
 
 if TYPE_CHECKING:

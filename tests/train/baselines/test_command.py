@@ -10,7 +10,8 @@ import train.baselines.run
 from edge_runtime.cli import main
 from train.baselines.config import default_config
 from train.commands.baseline import method_of
-from train.config import flatten, preset_config, to_toml
+from train.config import preset_config
+from train.settings import flatten, to_toml
 
 from .tiny import tiny_baseline
 

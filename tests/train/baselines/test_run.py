@@ -24,12 +24,12 @@ from train.baselines.learn import BaselineLearner
 from train.baselines.methods import METHODS, method_class
 from train.baselines.run import train_baseline
 from train.checkpoint import load_tensors
-from train.config import flatten, to_toml
 from train.config_limits import OBEYS
 from train.dataset import load_dataset
 from train.evaluation import evaluate_split
 from train.localizer import load_localizer
 from train.quarantine import read_quarantine
+from train.settings import flatten, to_toml
 from train.split_scores import PresenceRule
 from train.subject import open_run
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from train.baselines.config import adjusted, default_config
+from train.baselines.config import default_config
 from train.baselines.methods import CNN, METHODS
+from train.settings import override
 
 if TYPE_CHECKING:
     from train.baselines.config import BaselineConfig
@@ -26,6 +27,6 @@ def tiny_baseline(method: str, **changes: object) -> BaselineConfig:
     }
     if method == "has":
         settings["baseline.grid"] = 16
-    return adjusted(
+    return override(
         default_config(method), {**settings, **{k.replace("__", "."): v for k, v in changes.items()}}
     )

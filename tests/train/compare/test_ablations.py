@@ -20,9 +20,10 @@ from train.compare.plan import Job, Plan, run_dir
 from train.compare.results import COLUMNS, Row
 from train.compare.runner import run_jobs
 from train.compare.table import csv_text, html_tables, markdown
-from train.config import override, preset_config
+from train.config import preset_config
 from train.config_auto import resolve_method
 from train.config_limits import check_limits
+from train.settings import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_runtime.errors import UsageError
-from train.config import flatten, override, read_config_of, to_toml
 from train.pretrain.config import RULES, PretrainConfig, check_limits, resolve
+from train.settings import flatten, override, read_config_of, to_toml
 
 if TYPE_CHECKING:
     from pathlib import Path

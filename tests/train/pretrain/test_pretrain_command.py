@@ -14,8 +14,8 @@ import pytest
 import train.pretrain.run
 from edge_runtime.cli import main
 from tests.train.tiny import write_tiny_set
-from train.config import flatten, override, to_toml
 from train.pretrain.config import PretrainConfig
+from train.settings import flatten, override, to_toml
 
 from .tiny_pretrain import FLAGS
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.train import tiny  # noqa: F401  (registers tiny_vit_patch8)
-from train.config import override
 from train.pretrain.config import PretrainConfig
 from train.pretrain.run import pretrain_run
+from train.settings import override
 from train.synth.stills import render_still
 
 if TYPE_CHECKING:

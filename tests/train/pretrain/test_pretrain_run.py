@@ -16,10 +16,10 @@ from edge_runtime.errors import DipsEdgeError, ModelError, TrainingError, UsageE
 from tests.train import tiny
 from tests.train.photos import write_photo
 from train.checkpoint import load_tensors
-from train.config import read_config_of
 from train.pretrain.config import PretrainConfig
 from train.pretrain.run import pretrain_run
 from train.run import train_run
+from train.settings import read_config_of
 
 from .tiny_pretrain import tiny_config, write_clip
 

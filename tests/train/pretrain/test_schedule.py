@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from train.config import override
 from train.pretrain.config import PretrainConfig
 from train.pretrain.schedule import cosine, pace_at
+from train.settings import override
 
 CONFIG = override(PretrainConfig(), {"optim.lr": 5e-4, "optim.batch_size": 512})
 STEPS = 1000

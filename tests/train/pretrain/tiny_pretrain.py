@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 
 from tests.train.tiny import photo
-from train.config import override
 from train.pretrain.config import PretrainConfig
+from train.settings import override
 
 if TYPE_CHECKING:
     from pathlib import Path
