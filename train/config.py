@@ -127,6 +127,7 @@ class LocalizerConfig:
     size: int = 224  # side of the training crop, px
     eval_size: int = 320  # side of the network input at val, test and in flight, px
     crop: tuple[float, float] = (0.875, 0.875)  # side of the training crop as a share of the image
+    class_head: str = one_of("refit", "trained")  # at the end, at `eval_size`; "trained": by the epochs alone
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ PAPER: Mapping[str, Any] = {
     "localizer.encoder": "resnet50",
     "localizer.decoder": (256, 128, 64, 32, 16),
     "localizer.eval_size": 224,
+    "localizer.class_head": "trained",
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {"edge": {}, "paper": PAPER}
 

@@ -68,6 +68,11 @@ class Localizer(nn.Module):
         class_logits: Tensor = self.class_head(features[-1].mean((2, 3)))
         return map_logits, class_logits
 
+    def class_features(self, x: Tensor) -> Tensor:
+        """(N, C) float, what the class head is given for photos as in `forward`."""
+        features: Tensor = self.unet.encoder(x)[-1].mean((2, 3))
+        return features
+
 
 def build_localizer(config: LocalizerConfig, classes: int) -> Localizer:
     """A fresh localizer with the configured encoder weights."""

@@ -1,6 +1,6 @@
 """A whole training run, stage by stage, resumable at any moment.
 
-attention ──▶ classifier ──▶ proposals ──▶ localizer ──▶ exact evaluation ──▶ report
+attention ──▶ classifier ──▶ proposals ──▶ localizer ──▶ class head ──▶ exact evaluation ──▶ report
 Each stage leaves its result in the run directory; what is there is not done again.
 """
 
@@ -13,6 +13,7 @@ import torch
 
 from edge_runtime.errors import UsageError
 from edge_runtime.progress import clock
+from train.class_head import refit_class_heads
 from train.classifier import build_classifier, load_classifier, save_classifier
 from train.config import read_run_config
 from train.config_auto import resolve
@@ -151,6 +152,10 @@ def _stages(run: Run[TrainConfig], sst: SelfSupervisedTransformer) -> None:
     _say_recall(run, proposals[: len(train)], proposals[len(train) :])
     with run.stage("localizer"):
         outcome = fit_localizer(run, classifier, store, proposals)
+    if run.config.localizer.class_head == "refit":
+        with run.stage("class head"):
+            if run.world.main:
+                refit_class_heads(run, outcome.skipped)
     with run.stage("evaluation"):
         if run.world.main:
             evaluate_run(run, outcome, proposals[len(train) :])

@@ -88,9 +88,8 @@ def test_a_run_leaves_all_it_promises(finished: Path) -> None:
     assert metrics["skipped"] == []
     assert len(metrics["history"]) == 2
     assert {"val", "test"} <= set(metrics["best"])
-    assert {"attention", "classifier", "proposals", "localizer", "localizer/backward"} <= set(
-        metrics["seconds"]
-    )
+    stages = {"attention", "classifier", "proposals", "localizer", "localizer/backward", "class head"}
+    assert stages <= set(metrics["seconds"])
 
 
 @pytest.mark.parametrize("which", ["best", "last"])
@@ -181,6 +180,7 @@ FULL = TrainingError("last.safetensors: cannot be written (No space left on devi
             "train.epochs.save_tensors", 3, FULL, id="disk full in the middle of an epoch", marks=slow
         ),
         pytest.param("train.epochs.save_tensors", 5, FULL, id="between best and last of an epoch"),
+        pytest.param("train.class_head.save_tensors", 2, FULL, id="between the class heads", marks=slow),
         pytest.param("train.run.evaluate_run", 1, STOP, id="before the final figures", marks=slow),
     ],
 )
