@@ -76,6 +76,11 @@ def _rows() -> Mapping[str, Ablation]:
             "rest", "what the map leaves out must look like the negative class", {"losses.rest": 0.3}
         ),
         "ema0.9": Ablation("ema", "a moving average of the weights is judged and flown", {"optim.ema": 0.9}),
+        "head-trained": Ablation(
+            "class-head",
+            "the class head as the epochs leave it, not fitted anew",
+            {"localizer.class_head": "trained"},
+        ),
         "heads-mean": Ablation(
             "heads", "proposals from attention, the mean of all heads", {**ATTENTION, "sst.heads": "mean"}
         ),
@@ -99,7 +104,7 @@ def _rows() -> Mapping[str, Ablation]:
         rows[f"min-area{area:g}"] = Ablation("min-area", about, {"proposals.min_area": area})
     for side in (288, 320):
         rows[f"size{side}"] = Ablation("size", f"training crops of {side} px", {"localizer.size": side})
-    for side in (224, 320, 448):
+    for side in (224, 320, 384, 448):
         about = f"{side} px at val and test"
         rows[f"eval-size{side}"] = Ablation("size", about, {"localizer.eval_size": side})
     return {PREFIX + name: row for name, row in rows.items()}
