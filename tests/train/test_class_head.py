@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from train.checkpoint import FILES, load_tensors, save_tensors
-from train.class_head import KEYS, fit_layer, refit_class_heads
+from train.class_head import KEYS, PULL, refit_class_heads
 from train.dataset import load_dataset
 from train.distributed import World
 from train.localizer import load_localizer
+from train.logistic import fit_layer
 from train.shared import Run
 
 from .finished import write_finished_run
@@ -41,11 +42,11 @@ def _right(layer: tuple[Tensor, Tensor], features: Tensor, labels: Tensor) -> fl
 
 def test_features_that_have_moved_since_training_are_told_apart_again() -> None:
     features, labels = _two_groups(0.0)
-    layer = fit_layer(torch.zeros(2, 8), torch.zeros(2), features, labels)
+    layer = fit_layer(torch.zeros(2, 8), torch.zeros(2), features, labels, PULL)
     assert _right(layer, features, labels) == 1
     moved, _ = _two_groups(2.0)  # as at another input size
     assert _right(layer, moved, labels) == 0.5
-    assert _right(fit_layer(*layer, moved, labels), moved, labels) == 1
+    assert _right(fit_layer(*layer, moved, labels, PULL), moved, labels) == 1
 
 
 def test_the_layer_stays_close_to_the_one_before() -> None:
@@ -53,7 +54,7 @@ def test_the_layer_stays_close_to_the_one_before() -> None:
     features, labels = _two_groups(0.0)
     sure = torch.zeros(2, 8)
     sure[:, 0] = torch.tensor([-20.0, 20.0])
-    weight, bias = fit_layer(sure, torch.tensor([10.0, -10.0]), features, labels)
+    weight, bias = fit_layer(sure, torch.tensor([10.0, -10.0]), features, labels, PULL)
     assert (weight - sure).abs().max() < 0.1
     assert bias.isfinite().all()
 
