@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from train.checkpoint import FILES, load_tensors, save_tensors
 from train.localizer import load_localizer
+from train.logistic import fit_layer
 from train.predict import BATCH, predict_batches
 from train.tensors import normalise, stack_images
 
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from train.localizer import Localizer
     from train.shared import Run
 
-PULL = 0.1  # towards the weights of before, on their squared distance: keeps the layer from being too sure
-STEPS = 200
+PULL = 0.1  # towards the weights of before: keeps the layer from being too sure
 MOST = 20_000  # photos, evenly spread over those there are
 KEYS = ("class_head.1.weight", "class_head.1.bias")
 MARK = "class_head"  # in the header of a checkpoint
@@ -61,7 +61,8 @@ def refit_class_heads(run: Run[TrainConfig], unreadable: Sequence[str] = ()) -> 
         model = load_localizer(run.out, which).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         features, labels = _features(run, model, images)
         start = [part.detach().cpu() for part in model.class_head[1].parameters()]
-        fitted = fit_layer(start[0], start[1], features, labels)
+        weight, bias = (part.double() for part in start)
+        fitted = [part.float() for part in fit_layer(weight, bias, features.double(), labels, PULL)]
         for key, value in zip(KEYS, fitted, strict=True):
             tensors |= {p + key: value.clone() for p in ("model.", "ema.") if p + key in tensors}
         save_tensors(run.out / name, tensors, {**meta, MARK: "refit"})
@@ -70,29 +71,6 @@ def refit_class_heads(run: Run[TrainConfig], unreadable: Sequence[str] = ()) -> 
         _log.info(
             "class head of %s at %d px: %.1f %% of train right, before %.1f", which, side, after, before
         )
-
-
-def fit_layer(weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Logistic regression that begins at, and is pulled towards, a layer that is there (L-BFGS).
-
-    Args:
-        weight, bias: (K, C) and (K,) float32. features: (n, C) float32. labels: (n,) int64.
-
-    Returns:
-        The new weight and bias, float32.
-    """
-    before, x = weight.double(), features.double()
-    w, b = before.clone().requires_grad_(), bias.double().clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([w, b], max_iter=STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(x, w, b), labels) + PULL * (w - before).square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return w.detach().float(), b.detach().float()
 
 
 def _features(run: Run[TrainConfig], model: Localizer, images: Sequence[Image]) -> tuple[Tensor, Tensor]:

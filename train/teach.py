@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from edge_runtime.progress import Progress
 from train.imageio import read_image_bgr
 from train.loader import PhotoLoader, epoch_batches
+from train.logistic import fit_layer
 from train.tensors import autocast, normalise, speed_up_training, stack_images
 from train.views import WHOLE, draw_view, render, rng_for
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 VIEW_STREAM = 2
 CROP = (0.6, 1.0)
-LINEAR_STEPS = 200
+LINEAR_PULL = 1e-3  # towards zero
 BATCH = 16  # photos per look at val
 _log = logging.getLogger(__name__)
 
@@ -132,17 +133,11 @@ def fit_linear(classifier: Classifier, features: Tensor, labels: Tensor) -> floa
     net: SstLinear = classifier.net  # type: ignore[assignment]
     net.feature_mean = features.mean(0)
     net.feature_std = features.std(0).clamp_min(1e-6)
-    torch.nn.init.zeros_(net.head.weight)
-    torch.nn.init.zeros_(net.head.bias)
-    optimizer = torch.optim.LBFGS(net.head.parameters(), max_iter=LINEAR_STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(net.classify(features), labels) + 1e-3 * net.head.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    start = torch.zeros_like(net.head.weight), torch.zeros_like(net.head.bias)
+    weight, bias = fit_layer(*start, (features - net.feature_mean) / net.feature_std, labels, LINEAR_PULL)
+    with torch.no_grad():
+        net.head.weight.copy_(weight)
+        net.head.bias.copy_(bias)
     classifier.freeze()
     with torch.no_grad():
         return float(F.cross_entropy(net.classify(features), labels))
