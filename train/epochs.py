@@ -189,7 +189,7 @@ class _Loop:
             if name != "epoch" and value is not None:
                 events.add_scalar(name.replace("val_", "val/"), value, (at.epoch + 1) * self._steps)
         score = course.score(seen)
-        if score is None or score > at.best_score:  # nothing to judge by: the latest epoch
+        if score is None or score >= at.best_score:  # of equals, or with nothing to judge by: the latest
             at.best_score, at.best_epoch = -1.0 if score is None else score, at.epoch + 1
             self._save_best()
         seconds = self._learner.seconds | {"val": time.perf_counter() - start}

@@ -15,6 +15,7 @@ from train.epochs import Course, Outcome, run_epochs
 from train.fit import Fitter, ViewSource
 from train.loader import epoch_batches
 from train.localizer import Localizer, build_localizer
+from train.selection import choice_for, warn_if_lost
 from train.selftrain import OwnMaps
 from train.validate import Glance, glance
 
@@ -57,19 +58,22 @@ def fit_localizer(
 
     own = OwnMaps(run.out, images, dataset.negative, config.selftrain)
     learner = _LocalizerLearner(run, classifier, len(batches(0)), proposals[count:], own)
-    by_boxes = dataset.has_boxes("val") and config.select != "proposals"
+    choice = choice_for(config.select, dataset)
     photos = [*images, *dataset.splits["val"]]
     course = Course(
         images=images,
         epochs=config.optim.epochs,
         batches=batches,
         load=ViewSource(images, store.maps, proposals[:count], config, own),
-        score=lambda seen: seen.boxes if by_boxes else seen.agreement,
-        selection="val boxes" if by_boxes else "proposal agreement",
+        score=choice.score,
+        selection=choice.words,
         unreadable=[image.image_id for i, image in enumerate(photos) if not store.readable(i)],
         begin=learner.begin,
     )
-    return run_epochs(run, learner, course, {"classes": len(dataset.classes)})
+    outcome = run_epochs(run, learner, course, {"classes": len(dataset.classes)})
+    if run.world.main:
+        warn_if_lost(outcome.history[outcome.best_epoch - 1], dataset)
+    return outcome
 
 
 class _LocalizerLearner:

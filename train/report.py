@@ -31,6 +31,8 @@ _CHOSEN = {
     "photos; the last checkpoint, reported beside it, was not chosen at all.",
     "proposal agreement": "The best checkpoint was chosen without any box, by agreement with proposals on "
     "val; the last checkpoint is reported beside it.",
+    "separation of val photos": "The best checkpoint was chosen without any box, by how well its map tells "
+    "val photos with an object from those without; the last checkpoint is reported beside it.",
     "class accuracy": "The best checkpoint was chosen without any box, by its class accuracy on val; "
     "the last checkpoint is reported beside it.",
 }

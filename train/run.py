@@ -27,6 +27,7 @@ from train.loop import fit_localizer
 from train.manifest import known_digest
 from train.prototypes import background_prototypes
 from train.reuse import CLASSIFIER_FILE, plan_reuse, reused, take_over
+from train.selection import FEWEST, can_separate
 from train.shared import Run, check_new, read_seconds, start_run
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
@@ -116,7 +117,12 @@ def _check(config: TrainConfig, dataset: Dataset, world: World) -> None:
     if not dataset.splits["val"]:
         raise UsageError(f"{dataset.root}: no val photos; put some into val/ (boxes are optional there)")
     if config.select == "boxes" and not dataset.has_boxes("val"):
-        raise UsageError(f"--select boxes: val of {dataset.root} has no boxes; use auto or proposals")
+        raise UsageError(f"--select boxes: val of {dataset.root} has no boxes; use auto")
+    if config.select == "separation" and not can_separate(dataset):
+        raise UsageError(
+            f"--select separation: val of {dataset.root} has fewer than {FEWEST} photos with an object or of "
+            "the negative class; use auto"
+        )
     smallest = min(config.optim.batch_size, config.classifier.batch_size, len(dataset.splits["train"]))
     if smallest < world.size:
         raise UsageError(f"{world.size} processes cannot share a batch of {smallest} photos; start fewer")

@@ -6,7 +6,6 @@ import logging
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -82,7 +81,8 @@ def test_boxes_of_val_choose_the_epoch_but_teach_nothing(finished: Path, tmp_pat
     metrics = metrics_of(out)
     assert metrics["selection"] == "proposal agreement"
     agreement = [epoch["val_agreement"] for epoch in metrics["history"]]
-    assert metrics["best_epoch"] == 1 + int(np.argmax(agreement))
+    latest_of_best = max(range(2), key=lambda e: (agreement[e], e))
+    assert metrics["best_epoch"] == 1 + latest_of_best
     assert [epoch["val_boxes"] for epoch in metrics["history"]] == [None, None]
 
 
@@ -92,6 +92,15 @@ def test_with_nothing_to_choose_by_the_last_epoch_is_taken(
 ) -> None:
     blank = Glance(boxes=None, agreement=None, class_acc=50.0, separation=None)
     monkeypatch.setattr(train.loop, "glance", lambda *_: blank)
+    assert metrics_of(train_tiny(data, tmp_path / "run"))["best_epoch"] == 2
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_of_equally_good_epochs_the_latest_is_taken(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = Glance(boxes=70.0, agreement=None, class_acc=50.0, separation=None)
+    monkeypatch.setattr(train.loop, "glance", lambda *_: alike)
     assert metrics_of(train_tiny(data, tmp_path / "run"))["best_epoch"] == 2
 
 
@@ -201,6 +210,8 @@ def test_what_cannot_work_is_said_before_anything_is_written(
 def test_boxes_cannot_choose_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--select boxes: val of .* has no boxes"):
         train_tiny(write_tiny_set(tmp_path / "set", boxes=False), tmp_path / "run", select="boxes")
+    with pytest.raises(UsageError, match=r"--select separation: val of .* has fewer than 10 photos"):
+        train_tiny(tmp_path / "set", tmp_path / "run", select="separation")
 
 
 def test_nothing_readable_is_said(tmp_path: Path) -> None:

@@ -66,9 +66,9 @@ SETTINGS = {
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same machine: same result.")
 @click.option(
     "--select",
-    type=click.Choice(["auto", "boxes", "proposals", "accuracy"]),
-    help="What picks the best epoch on val; auto: boxes when val has them. Without: proposals, or the "
-    "class accuracy of a baseline.",
+    type=click.Choice(["auto", "boxes", "separation", "proposals", "accuracy"]),
+    help="What picks the best epoch on val; auto: boxes when val has them. Without: separation of photos "
+    "with an object from those without, proposals where all have one, class accuracy of a baseline.",
 )
 @click.option("--negative-class", metavar="NAME", help="Class without any object.  [default: background]")
 @click.option(

@@ -1,0 +1,68 @@
+"""What chooses the best epoch: boxes of val, or without any box what image labels and proposals say.
+
+Dataset + `--select` ──▶ Choice: a score of each look at val. History ──▶ a warning where nothing was found.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from train.dataset_types import Dataset
+    from train.validate import Glance
+
+FEWEST = 10  # val photos with and without an object from which on telling them apart says something
+LOST = 0.9  # AUC; runs that ended below found at best 84 points of boxes, most above it 86 to 98
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How epochs are compared. `words`: what `score` looks at, as metrics.json and the report say it.
+    `score(glance)`: higher is better; None where val says nothing."""
+
+    words: str
+    score: Callable[[Glance], float | None]
+
+
+BY_BOXES = Choice("val boxes", lambda seen: seen.boxes)
+BY_SEPARATION = Choice("separation of val photos", lambda seen: seen.separation)
+BY_PROPOSALS = Choice("proposal agreement", lambda seen: seen.agreement)
+CHOICES = {"boxes": BY_BOXES, "separation": BY_SEPARATION, "proposals": BY_PROPOSALS}
+
+
+def choice_for(select: str, dataset: Dataset) -> Choice:
+    """The choice that the setting `select` names; "auto": the best that val of `dataset` allows."""
+    if select != "auto":
+        return CHOICES[select]
+    if dataset.has_boxes("val"):
+        return BY_BOXES
+    return BY_SEPARATION if can_separate(dataset) else BY_PROPOSALS
+
+
+def can_separate(dataset: Dataset) -> bool:
+    """Whether val has photos enough with and without an object."""
+    negative = [image.label == dataset.negative for image in dataset.splits["val"]]
+    return min(sum(negative), len(negative) - sum(negative)) >= FEWEST
+
+
+def warn_if_lost(best: Mapping[str, Any], dataset: Dataset) -> None:
+    """Say so when the map of the chosen epoch does not even tell which photos have an object.
+
+    Args:
+        best: that epoch in the history of the run.
+    """
+    told = best.get("val_separation")
+    if told is not None and told < LOST and can_separate(dataset):
+        _log.warning(
+            "the map tells val photos with an object from those without in only %.0f %% of pairs "
+            "(50: chance; expected above %.0f): the boxes will be poor. More photos of %s that look like the "
+            "others, more --epochs or another --seed may help",
+            100 * told,
+            100 * LOST,
+            dataset.classes[dataset.negative] if dataset.negative is not None else "the negative class",
+        )
