@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.errors import DatasetError, SourceError
 from edge_runtime.sources import open_source
-from train.dataset import load_dataset
-from train.imageio import read_image_bgr
+from train.data.dataset import load_dataset
+from train.data.imageio import read_image_bgr
 
 if TYPE_CHECKING:
     import numpy as np

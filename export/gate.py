@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calibration.agreement import Agreement, agreement
-from train.evaluation import Thresholds, report_split
-from train.split_scores import SplitScores
+from train.evaluation.evaluate import Thresholds, report_split
+from train.evaluation.split_scores import SplitScores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Measured:
     fp32, None for fp32 itself. `photos`, `localized`: val photos, and those with boxes among them.
     `right`: localized photos whose first box meets the asset at IoU .5, presence gate included; None without
     boxes. `presence_errors`: photos on which the asset is missed, or seen where there is none; None without
-    labels. `figures`: everything `train.evaluation.report_split` tells, with labels.
+    labels. `figures`: everything `train.evaluation.evaluate.report_split` tells, with labels.
     """
 
     precision: str

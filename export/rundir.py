@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.contract import ModelContract
 from edge_runtime.errors import ModelError
-from train.presence import calibration_of
-from train.subject import METRICS, read_metrics
+from train.evaluation.presence import calibration_of
+from train.evaluation.subject import METRICS, read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from edge_runtime.errors import DatasetError, UsageError
 from edge_runtime.preprocess import resize_frame
 from export.frames import is_dataset, source_frames
-from train.dataset import load_dataset
-from train.imageio import read_image_bgr
-from train.subject import relabelled
+from train.data.dataset import load_dataset
+from train.data.imageio import read_image_bgr
+from train.evaluation.subject import relabelled
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from export.rundir import RunFacts
-    from train.dataset_types import Image
+    from train.data.types import Image
 
 MOST = 256  # photos, spread evenly over val: their maps are held in memory, 400 kB each at 320 px
 _log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ import torch
 
 from edge_runtime.errors import ModelError, TrainingError
 from train.checkpoint import load_tensors, save_tensors, write_text
-from train.photolist import what_changed, write_photo_list
+from train.data.photolist import what_changed, write_photo_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from train.dataset_types import Image
+    from train.data.types import Image
 
 TO_DO, DONE, UNREADABLE, NOT_NEEDED = 0, 1, 2, 3
 BATCH = 8  # photos; never split or mixed, since the last bits depend on who shares a batch

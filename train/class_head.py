@@ -16,9 +16,9 @@ import torch
 from torch.nn import functional as F
 
 from train.checkpoint import FILES, load_tensors, save_tensors
+from train.evaluation.predict import BATCH, predict_batches
 from train.localizer import load_localizer
 from train.logistic import fit_layer
-from train.predict import BATCH, predict_batches
 from train.tensors import normalise, stack_images
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from train.config import TrainConfig
-    from train.dataset_types import Image
+    from train.data.types import Image
     from train.localizer import Localizer
     from train.shared import Run
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from train.loader import epoch_batches
+from train.data.loader import epoch_batches
 from train.settings import override
 
 if TYPE_CHECKING:
     from train.config import TrainConfig
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
 
 LEAST_EPOCHS, LEAST_STEPS = 6, 100
 # Without a negative class nothing holds the maps back while CPA goes on to learn wrong seeds: stop earlier.

@@ -22,7 +22,7 @@ import torch
 from edge_runtime.errors import ModelError, TrainingError
 from edge_runtime.progress import Progress
 from train.checkpoint import FILES, load_tensors, save_tensors
-from train.loader import PhotoLoader
+from train.data.loader import PhotoLoader
 from train.weights import first_line
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from train.dataset_types import Image
+    from train.data.types import Image
     from train.shared import AnyRun
     from train.validate import Glance
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.crf import normalised_crf_loss
+from train.data.imageio import read_image_bgr
 from train.fixed_labels import view_labels
-from train.imageio import read_image_bgr
 from train.localizer import foreground
 from train.losses import classifier_loss, partial_cross_entropy
 from train.optimizer import load_optimizer_state, lr_factor, optimizer_state
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from train.classifier import Classifier
     from train.config import TrainConfig
-    from train.dataset_types import Image
+    from train.data.types import Image
     from train.distributed import World
     from train.localizer import Localizer
     from train.proposals import Proposal

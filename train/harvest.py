@@ -22,8 +22,8 @@ from edge_runtime.preprocess import resize_frame
 from edge_runtime.progress import Progress
 from train.attention_store import DONE, NOT_NEEDED, TO_DO, UNREADABLE, AttentionStore, Shard
 from train.checkpoint import write_text
-from train.imageio import read_image_bgr
-from train.loader import PhotoLoader
+from train.data.imageio import read_image_bgr
+from train.data.loader import PhotoLoader
 from train.proposals import Proposal, find_boxes, select
 from train.tensors import stack_images
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from train.classifier import Classifier
     from train.config import ProposalConfig
-    from train.dataset_types import Image
+    from train.data.types import Image
     from train.distributed import World
     from train.shared import AnyRun
     from train.sst import SelfSupervisedTransformer

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from train.checkpoint import FILES
+from train.data.loader import epoch_batches
 from train.epochs import Course, Outcome, run_epochs
 from train.fit import Fitter, ViewSource
-from train.loader import epoch_batches
 from train.localizer import Localizer, build_localizer
 from train.selection import choice_for, warn_if_lost
 from train.selftrain import OwnMaps

@@ -17,8 +17,8 @@ from edge_runtime.preprocess import resize_frame
 from edge_runtime.progress import Progress
 from train.attention_store import BATCH
 from train.checkpoint import load_tensors, save_tensors
-from train.imageio import read_image_bgr
-from train.loader import PhotoLoader
+from train.data.imageio import read_image_bgr
+from train.data.loader import PhotoLoader
 from train.tensors import stack_images
 
 if TYPE_CHECKING:

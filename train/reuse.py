@@ -22,10 +22,10 @@ from edge_runtime.errors import TrainingError, UsageError
 from train.attention_store import TO_DO, about_photos
 from train.checkpoint import write_bytes, write_text
 from train.config import read_run_config
+from train.data.photolist import what_changed
+from train.data.quarantine import read_quarantine
 from train.harvest import PROPOSALS
-from train.photolist import what_changed
 from train.prototypes import FILE as PROTOTYPES
-from train.quarantine import read_quarantine
 from train.settings import flatten, read_changes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from train.config import TrainConfig
-    from train.dataset_types import Dataset, Image
+    from train.data.types import Dataset, Image
     from train.shared import Run
 
 FILE = "reused.json"

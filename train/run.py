@@ -18,13 +18,13 @@ from train.classifier import build_classifier, load_classifier, save_classifier
 from train.config import read_run_config
 from train.config_auto import resolve
 from train.config_limits import check_limits
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
+from train.data.manifest import known_digest
 from train.distributed import join_world, leave_world, wait_until_seen
-from train.evaluate_run import evaluate_run
+from train.evaluation.evaluate_run import evaluate_run
 from train.harvest import harvest_proposals, harvested, proposal_recall
 from train.localizer import build_localizer
 from train.loop import fit_localizer
-from train.manifest import known_digest
 from train.prototypes import background_prototypes
 from train.reuse import CLASSIFIER_FILE, plan_reuse, reused, take_over
 from train.selection import FEWEST, can_separate
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from train.attention_store import AttentionStore
     from train.classifier import Classifier
     from train.config import TrainConfig
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
     from train.distributed import World
     from train.epochs import Outcome
     from train.proposals import Proposal

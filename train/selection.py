@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
     from train.validate import Glance
 
 FEWEST = 10  # val photos with and without an object from which on telling them apart says something

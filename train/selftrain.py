@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from train.config import SelfTrainingConfig
-    from train.dataset_types import Image
+    from train.data.types import Image
     from train.distributed import World
     from train.localizer import Localizer
 

@@ -14,7 +14,7 @@ import torch
 
 from edge_runtime.errors import TrainingError, UsageError
 from train.checkpoint import write_text
-from train.quarantine import Quarantine
+from train.data.quarantine import Quarantine
 from train.settings import to_toml
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from _typeshed import DataclassInstance
 
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
     from train.distributed import World
 
 _log = logging.getLogger(__name__)

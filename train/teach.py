@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from edge_runtime.progress import Progress
-from train.imageio import read_image_bgr
-from train.loader import PhotoLoader, epoch_batches
+from train.data.imageio import read_image_bgr
+from train.data.loader import PhotoLoader, epoch_batches
 from train.logistic import fit_layer
 from train.tensors import autocast, normalise, speed_up_training, stack_images
 from train.views import WHOLE, draw_view, render, rng_for
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from train.classifier import Classifier, SstLinear
     from train.config import TrainConfig
-    from train.dataset_types import Image
+    from train.data.types import Image
     from train.distributed import World
 
 VIEW_STREAM = 2

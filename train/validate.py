@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from edge_runtime.preprocess import resize_frame
-from train.imageio import read_image_bgr
-from train.loader import PhotoLoader
+from train.data.imageio import read_image_bgr
+from train.data.loader import PhotoLoader
+from train.evaluation.metrics_scores import quick_curve
+from train.evaluation.split_scores import PresenceRule
 from train.localizer import Localizer, foreground
-from train.metrics_scores import quick_curve
-from train.split_scores import PresenceRule
 from train.tensors import autocast, normalise, stack_images
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from train.dataset_types import Image
+    from train.data.types import Image
     from train.proposals import Proposal
 
 BATCH = 8

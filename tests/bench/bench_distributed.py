@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 
 STAGES = ("attention", "proposals", "classifier", "localizer")
 COMMAND = [sys.executable, "-m", "edge_runtime"]

@@ -21,15 +21,15 @@ import torch
 from edge_runtime.preprocess import resize_frame
 from train.attention_store import DONE, AttentionStore
 from train.config import read_run_config
-from train.dataset import load_dataset
-from train.imageio import read_image_bgr
-from train.loader import epoch_batches
+from train.data.dataset import load_dataset
+from train.data.imageio import read_image_bgr
+from train.data.loader import epoch_batches
 from train.sst import SelfSupervisedTransformer
 from train.tensors import choose_device, stack_images
 
 if TYPE_CHECKING:
     from train.config import TrainConfig
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
 
 STEP_PARTS = ("seeds", "forward", "cls", "crf", "backward")
 HARVEST = ("attention", "proposals")

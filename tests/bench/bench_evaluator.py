@@ -15,8 +15,8 @@ import click
 import cv2
 import numpy as np
 
-from tests.train.slow_protocol import contour_boxes, kinds_of_maps, quantised
-from train.metrics import THRESHOLDS, best_iou_per_threshold, iou_inclusive, scale_boxes
+from tests.train.evaluation.slow_protocol import contour_boxes, kinds_of_maps, quantised
+from train.evaluation.metrics import THRESHOLDS, best_iou_per_threshold, iou_inclusive, scale_boxes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

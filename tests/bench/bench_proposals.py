@@ -19,13 +19,13 @@ import torch
 
 from edge_runtime.preprocess import resize_frame
 from train.config import SstConfig, TrainConfig
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
+from train.data.imageio import read_image_bgr
 from train.distributed import World
-from train.imageio import read_image_bgr
+from train.evaluation.split_scores import box_ious, true_boxes
 from train.proposals import MAP_SIDE, find_boxes
 from train.prototypes import background_prototypes
 from train.shared import Run
-from train.split_scores import box_ious, true_boxes
 from train.sst import SelfSupervisedTransformer
 from train.tensors import stack_images
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from train.dataset_types import Dataset, Image
+    from train.data.types import Dataset, Image
 
     Maps = list[NDArray[np.float32]]  # (maps, rows, columns) per photo
 

@@ -13,9 +13,9 @@ import click
 import numpy as np
 
 from edge_runtime.boxes import find_candidates
-from train.dataset import load_dataset
-from train.split_scores import box_ious, true_boxes
-from train.subject import open_subject
+from train.data.dataset import load_dataset
+from train.evaluation.split_scores import box_ious, true_boxes
+from train.evaluation.subject import open_subject
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

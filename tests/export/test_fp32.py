@@ -16,8 +16,8 @@ from edge_runtime.preprocess import resize_frame
 from export.fp32 import IR_VERSION, OPSET, build_onnx, export_fp32
 from export.parity import check_parity, torch_reference
 from tests.export.runs import CLASSES, photos, write_run
-from train.dataset import load_dataset
-from train.imageio import read_image_bgr
+from train.data.dataset import load_dataset
+from train.data.imageio import read_image_bgr
 from train.localizer import load_localizer
 
 if TYPE_CHECKING:

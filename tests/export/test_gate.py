@@ -12,7 +12,7 @@ from calibration.agreement import Agreement, Answers
 from edge_runtime.contract import ModelContract
 from export.gate import Measured, judge, measure
 from export.valset import ValSet
-from train.dataset_types import Image
+from train.data.types import Image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from train.checkpoint import save_tensors
-from train.dataset import load_dataset
-from train.evaluation import choose_thresholds, evaluate_split, report_split, score_split
+from train.data.dataset import load_dataset
+from train.evaluation.evaluate import choose_thresholds, evaluate_split, report_split, score_split
+from train.evaluation.predict import predict_run
+from train.evaluation.presence import KEY, fit_on_val
 from train.localizer import FILES, Localizer, load_localizer
-from train.predict import predict_run
-from train.presence import KEY, fit_on_val
 from train.settings import to_toml
 
 from .tiny import tiny_config
@@ -20,7 +20,7 @@ from .tiny import tiny_config
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
 
 SIDE = (64, 64)
 

@@ -9,7 +9,7 @@ import torch
 
 from train.checkpoint import FILES, load_tensors, save_tensors
 from train.class_head import KEYS, PULL, refit_class_heads
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 from train.distributed import World
 from train.localizer import load_localizer
 from train.logistic import fit_layer

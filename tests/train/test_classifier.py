@@ -10,7 +10,7 @@ import torch
 
 from edge_runtime.errors import ModelError
 from train.classifier import Classifier, build_classifier, load_classifier, save_classifier
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 from train.distributed import World
 from train.sst import SelfSupervisedTransformer
 from train.teach import classifier_accuracy, fine_tune, fit_linear
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from train.config import TrainConfig
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
 
 CPU = torch.device("cpu")
 

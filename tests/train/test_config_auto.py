@@ -18,7 +18,7 @@ from train.config_auto import (
     SELFTRAIN_ALONE,
     resolve,
 )
-from train.dataset_types import Dataset, Image
+from train.data.types import Dataset, Image
 from train.settings import override
 
 

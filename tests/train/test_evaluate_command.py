@@ -13,10 +13,10 @@ import pytest
 
 from edge_runtime import backends
 from edge_runtime.cli import main
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
+from train.evaluation.predict import predict_model_file, predict_run
+from train.evaluation.report import write_report
 from train.localizer import load_localizer
-from train.predict import predict_model_file, predict_run
-from train.report import write_report
 
 from .finished import SIDE, write_finished_run
 from .tiny import write_tiny_set
@@ -109,7 +109,7 @@ def test_a_model_file_gives_what_its_run_gives(
 ) -> None:
     pytest.importorskip("onnx")
     from export.fp32 import export_fp32
-    from train.imageio import read_image_bgr
+    from train.data.imageio import read_image_bgr
 
     images = load_dataset(data).splits["test"]
     model = tmp_path / "tower-fp32.onnx"
@@ -135,7 +135,7 @@ def test_a_model_file_gives_what_its_run_gives(
         asked.append(device)
         return open_backend(path, "cpu")
 
-    for module in ("edge_runtime.backends", "train.predict"):
+    for module in ("edge_runtime.backends", "train.evaluation.predict"):
         monkeypatch.setattr(f"{module}.open_backend", open_on_cpu)
     assert evaluate(model, data, "--device", "tensorrt")[0] == 0
     assert asked == ["tensorrt", "tensorrt"]  # to read the contract, then for the photos

@@ -10,7 +10,7 @@ import torch
 
 import train.fit
 from train.classifier import Classifier, build_classifier
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 from train.distributed import World
 from train.fit import Fitter, Item, ViewSource
 from train.localizer import build_localizer
@@ -20,7 +20,7 @@ from .tiny import HEIGHT, WIDTH, place_of, tiny_config, write_tiny_set
 
 if TYPE_CHECKING:
     from train.config import TrainConfig
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
 
 CPU = torch.device("cpu")
 STEPS = 4

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 from train.fit import ViewSource
 from train.fixed_labels import photo_labels, view_labels
 from train.proposals import Proposal

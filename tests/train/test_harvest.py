@@ -14,7 +14,7 @@ import torch
 from edge_runtime.errors import ModelError, TrainingError
 from train.classifier import Classifier
 from train.config import ProposalConfig, SstConfig
-from train.dataset_types import Image
+from train.data.types import Image
 from train.distributed import World
 from train.harvest import (
     DONE,

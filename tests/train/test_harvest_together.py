@@ -17,7 +17,7 @@ import train.attention_store
 import train.harvest
 from edge_runtime.errors import DatasetError, TrainingError
 from train.attention_store import BATCH, AttentionStore
-from train.imageio import read_image_bgr
+from train.data.imageio import read_image_bgr
 
 from .together import COUNT, FEATURES, SHAPE, ThreadWorld, harvest, run_together, tiny_sst, write_images
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from train.dataset_types import Image
+    from train.data.types import Image
     from train.distributed import World
 
 FILES = ("attention.f16", "features.f16", "attention.done", "proposals.jsonl")
@@ -165,7 +165,7 @@ def test_a_photo_that_cannot_be_read_is_told_by_the_process_that_met_it(
 
 
 def test_a_process_whose_share_cannot_be_read_takes_the_step_with_a_photo_of_the_batch() -> None:
-    from train.loader import PhotoLoader
+    from train.data.loader import PhotoLoader
 
     def load(_epoch: int, index: int) -> int:
         if index % 2:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from train.checkpoint import load_tensors
 from train.config import SstConfig
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 from train.distributed import World
 from train.prototypes import FILE, background_prototypes, kmeans
 from train.shared import Run

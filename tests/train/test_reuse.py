@@ -17,8 +17,8 @@ from edge_runtime.cli import main
 from edge_runtime.errors import UsageError
 from tests.train.baselines.tiny import tiny_baseline
 from train.attention_store import TO_DO, AttentionStore
-from train.dataset import load_dataset
-from train.quarantine import read_quarantine
+from train.data.dataset import load_dataset
+from train.data.quarantine import read_quarantine
 from train.reuse import STAGES, Plan, plan_reuse, reused
 from train.run import train_run
 from train.settings import to_toml

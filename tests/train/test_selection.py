@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 from train.selection import CHOICES, FEWEST, LOST, choice_for, warn_if_lost
 from train.validate import Glance
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from train.config import SelfTrainingConfig
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 from train.distributed import World
 from train.localizer import build_localizer
 from train.selftrain import ABOUT, MAPS, SIDE, OwnMaps
@@ -19,7 +19,7 @@ from .tiny import tiny_config, write_tiny_set
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
 
 CONFIG = SelfTrainingConfig(from_epoch=3, every=2)
 

@@ -191,7 +191,7 @@ def test_the_folder_layout_is_the_documented_one(small_set):
 
 
 def test_the_set_can_be_loaded_for_training(small_set):
-    from train.dataset import load_dataset
+    from train.data.dataset import load_dataset
 
     dataset = load_dataset(small_set)
     assert set(dataset.classes) == {"background", "tower"}

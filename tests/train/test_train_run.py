@@ -13,8 +13,8 @@ import train.loop
 import train.run
 from edge_runtime.errors import DipsEdgeError, ModelError, TrainingError, UsageError
 from train.checkpoint import load_tensors
+from train.data.quarantine import read_quarantine
 from train.localizer import load_localizer
-from train.quarantine import read_quarantine
 from train.settings import to_toml
 from train.validate import Glance
 

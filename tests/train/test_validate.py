@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.dataset_types import Image
+from train.data.types import Image
 from train.localizer import Localizer, build_localizer
 from train.proposals import Proposal
 from train.validate import glance, predict_maps

@@ -16,7 +16,7 @@ import torch
 from edge_runtime.errors import TrainingError
 from train.classifier import Classifier
 from train.config import ProposalConfig, SstConfig
-from train.dataset_types import Image
+from train.data.types import Image
 from train.distributed import World, join_world, leave_world
 from train.harvest import AttentionStore, harvest_attention, harvest_proposals
 from train.sst import SelfSupervisedTransformer

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.baselines.config import MethodSettings
-from train.metrics import SIDE
+from train.evaluation.metrics import SIDE
 from train.tensors import normalise
 
 if TYPE_CHECKING:

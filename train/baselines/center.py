@@ -13,8 +13,8 @@ from torch import Tensor
 
 from train.baselines.base import Baseline
 from train.epochs import Outcome
-from train.metrics import SIDE
-from train.metrics_center import choose_center_box
+from train.evaluation.metrics import SIDE
+from train.evaluation.metrics_center import choose_center_box
 
 if TYPE_CHECKING:
     from train.baselines.base import Weights

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from edge_runtime.errors import UsageError
 from train.baselines.methods import METHODS, method_class
 from train.config_limits import ABOVE_ZERO, AT_LEAST_ONE, INTO_ONE, NOT_NEGATIVE, SHARE, check_rules
-from train.loader import epoch_batches
+from train.data.loader import epoch_batches
 from train.settings import apply_file, one_of, override, read_changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
 
 LEAST_EPOCHS, LEAST_STEPS = 8, 200
 

@@ -16,8 +16,8 @@ from train.baselines.base import stretch
 from train.baselines.config import read_baseline_config
 from train.baselines.methods import method_class
 from train.checkpoint import FILES, load_tensors
+from train.evaluation.predict import BATCH, predict_batches
 from train.optimstate import part_of
-from train.predict import BATCH, predict_batches
 from train.tensors import autocast, stack_images
 from train.weights import first_line
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from train.baselines.base import Baseline
     from train.baselines.config import BaselineConfig
-    from train.dataset_types import Image
-    from train.evaluation import Prediction
+    from train.data.types import Image
+    from train.evaluation.evaluate import Prediction
 
 
 def build_baseline(

@@ -13,13 +13,13 @@ import torch
 
 from train.baselines.explain import build_baseline, predict_baseline
 from train.checkpoint import FILES
+from train.data.imageio import read_image_bgr
+from train.data.loader import epoch_batches
 from train.epochs import Course, Outcome, run_epochs
-from train.imageio import read_image_bgr
-from train.loader import epoch_batches
+from train.evaluation.split_scores import PresenceRule
 from train.optimizer import load_optimizer_state, lr_factor, optimizer_state
 from train.optimstate import part_of
 from train.shared import Timer
-from train.split_scores import PresenceRule
 from train.tensors import autocast, speed_up_training, stack_images
 from train.validate import Glance, judge_predictions
 from train.views import draw_view, render, rng_for

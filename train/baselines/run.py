@@ -18,12 +18,12 @@ from train.baselines.explain import build_baseline, load_baseline, predict_basel
 from train.baselines.learn import learn
 from train.baselines.methods import method_class
 from train.checkpoint import FILES, save_tensors
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
+from train.data.manifest import known_digest
 from train.distributed import join_world, leave_world, wait_until_seen
-from train.evaluate_run import judge_checkpoint, write_results
-from train.manifest import known_digest
+from train.evaluation.evaluate_run import judge_checkpoint, write_results
+from train.evaluation.split_scores import PresenceRule
 from train.shared import Run, check_new, read_seconds, start_run
-from train.split_scores import PresenceRule
 from train.tensors import choose_device, reuse_memory, usable_cores
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from train.baselines.base import Baseline
     from train.baselines.config import BaselineConfig
-    from train.dataset_types import Dataset, Image
+    from train.data.types import Dataset, Image
     from train.distributed import World
     from train.epochs import Outcome
-    from train.evaluation import Prediction
+    from train.evaluation.evaluate import Prediction
 
 _log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from train.attention_store import AttentionStore
     from train.baselines.base import Weights
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
     from train.shared import Run
 
 MEAN = 0  # index of the mean of all heads among the maps

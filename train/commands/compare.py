@@ -93,7 +93,7 @@ def compare(
 
     let_idle_threads_sleep()  # before torch is imported
     from train.compare.plan import Plan, enlist, split_settings
-    from train.dataset import load_dataset
+    from train.data.dataset import load_dataset
 
     names, rows_asked = _asked(methods, ablate)
     own = split_settings(assignments, [*names, *rows_asked])

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from train.evaluation import Prediction
-    from train.subject import Subject
+    from train.evaluation.evaluate import Prediction
+    from train.evaluation.subject import Subject
 
 
 @cliutil.command("evaluate")
@@ -57,11 +57,11 @@ def evaluate(
     from train.commands.train import let_idle_threads_sleep
 
     let_idle_threads_sleep()  # before torch is imported
-    from train.dataset import load_dataset
-    from train.evaluation import evaluate_split
-    from train.figures import text_table
-    from train.metrics_center import center_box_figures
-    from train.subject import open_subject
+    from train.data.dataset import load_dataset
+    from train.evaluation.evaluate import evaluate_split
+    from train.evaluation.figures import text_table
+    from train.evaluation.metrics_center import center_box_figures
+    from train.evaluation.subject import open_subject
 
     subject = open_subject(model, checkpoint, device)
     dataset = load_dataset(

@@ -29,8 +29,8 @@ def manifest(
 
     `dips-edge train --verify` does the same check before it begins.
     """
-    from train.dataset import load_dataset, splits_of
-    from train.manifest import FILE, check_manifest, read_manifest, write_manifest
+    from train.data.dataset import load_dataset, splits_of
+    from train.data.manifest import FILE, check_manifest, read_manifest, write_manifest
 
     path = data / FILE if file is None else file
     if data.is_dir():  # else the reader says so

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from train.report_charts import COLORS, STYLE, svg_text
+from train.evaluation.report_charts import COLORS, STYLE, svg_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from train.baselines.methods import DIPS
-from train.subject import read_metrics
+from train.evaluation.subject import read_metrics
 from train.tensors import normalise
 
 if TYPE_CHECKING:

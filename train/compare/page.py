@@ -10,14 +10,14 @@ from train.checkpoint import write_text
 from train.compare.charts import threshold_curves
 from train.compare.pictures import side_by_side
 from train.compare.table import csv_text, html_tables, markdown
-from train.report import PAGE, STYLE
+from train.evaluation.report import PAGE, STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from train.compare.results import Row
-    from train.dataset_types import Dataset
+    from train.data.types import Dataset
 
 WIDE = ".wide{overflow-x:auto}.sheet{width:auto;max-width:100%}body{max-width:90rem}"
 

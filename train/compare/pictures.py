@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from train.compare.plan import Job, run_dir
-from train.report_photos import as_jpeg, judge, paint
-from train.subject import open_run
+from train.evaluation.report_photos import as_jpeg, judge, paint
+from train.evaluation.subject import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from train.compare.results import Row
-    from train.dataset_types import Dataset, Image
+    from train.data.types import Dataset, Image
 
 WITH_OBJECT, WITHOUT = 6, 2  # photos
 TILE, TITLE, GAP = 200, 24, 4  # px: width of a photo, height of the titles, between photos

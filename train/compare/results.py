@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from train.compare.cost import Cost, measure
 from train.compare.plan import is_done, run_dir
-from train.subject import read_metrics
+from train.evaluation.subject import read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

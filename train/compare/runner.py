@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from train.baselines.methods import DIPS
 from train.compare.ablations import is_dips
 from train.compare.plan import Job, is_done, run_dir
-from train.subject import CONFIG
+from train.evaluation.subject import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -15,8 +15,8 @@ from edge_runtime.errors import TrainingError
 from edge_runtime.preprocess import resize_frame
 from train.checkpoint import write_bytes
 from train.config import SstConfig
-from train.imageio import read_image_bgr
-from train.loader import PhotoLoader
+from train.data.imageio import read_image_bgr
+from train.data.loader import PhotoLoader
 from train.pretrain.crops import draw_window
 from train.pretrain.knn import knn_labels, twins_found
 from train.pretrain.picture import attention_picture, png_bytes
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from train.pretrain.frames import Frames, Photo
 
     Pixels = NDArray[np.uint8]
-    from train.dataset_types import PhotoFile
+    from train.data.types import PhotoFile
 
 AGREE_STREAM = 7
 TWINS = 500  # photos whose two views are compared

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from train.imageio import read_image_bgr
+from train.data.imageio import read_image_bgr
 from train.views import View, render, rng_for
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from train.dataset_types import PhotoFile
+    from train.data.types import PhotoFile
     from train.pretrain.config import PretrainConfig
 
 CROP_STREAM = 5

@@ -19,9 +19,9 @@ from edge_runtime.errors import DatasetError, TrainingError
 from edge_runtime.preprocess import resize_frame
 from edge_runtime.progress import Progress
 from edge_runtime.sources.video import Video
-from train import dataset_folders, dataset_shards, dataset_wsol
 from train.checkpoint import write_text
-from train.imageheader import SUFFIXES
+from train.data import folders, shards, wsol
+from train.data.imageheader import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from train.dataset_types import Broken, Image, PhotoFile
+    from train.data.types import Broken, Image, PhotoFile
     from train.pretrain.config import FramesConfig
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".m4v", ".webm", ".mpg", ".mpeg", ".ts"})
@@ -104,14 +104,14 @@ def _of_dataset(root: Path) -> Frames | None:
     """
     wanted = ("train", "val")
     broken: Broken = []
-    if dataset_wsol.has_metadata(root):
-        classes, found = dataset_wsol.read_metadata(root, wanted)
-    elif (root / "train").is_dir() and dataset_folders.class_folders(root / "train"):
-        classes, found = dataset_folders.read_split_folders(root, wanted, broken)
-    elif dataset_shards.has_shards(root):
-        classes, found = dataset_shards.read_shards(root, wanted, broken)
-    elif (root / dataset_folders.SPLIT_FILE).is_file():
-        classes, found = dataset_folders.read_flat_folders(root, wanted, 0, broken)
+    if wsol.has_metadata(root):
+        classes, found = wsol.read_metadata(root, wanted)
+    elif (root / "train").is_dir() and folders.class_folders(root / "train"):
+        classes, found = folders.read_split_folders(root, wanted, broken)
+    elif shards.has_shards(root):
+        classes, found = shards.read_shards(root, wanted, broken)
+    elif (root / folders.SPLIT_FILE).is_file():
+        classes, found = folders.read_flat_folders(root, wanted, 0, broken)
     else:
         return None
     for photo_id, why in broken:
@@ -126,7 +126,7 @@ def _labelled(images: Sequence[Image]) -> tuple[Photo, ...]:
 def _of_folder(root: Path) -> Frames:
     photos: list[Photo] = []
     videos: list[tuple[str, Path]] = []
-    for path in dataset_folders.files_below(root):
+    for path in folders.files_below(root):
         name = path.relative_to(root)
         if path.suffix.lower() in SUFFIXES:
             photos.append(Photo(path, name.as_posix()))
@@ -180,7 +180,7 @@ def with_sampled(frames: Frames, out: Path) -> Frames:
     sampled = [
         Photo(path, f"{name}/{path.name}")
         for name, _ in frames.videos
-        for path in dataset_folders.files_below(out / FOLDER / name)
+        for path in folders.files_below(out / FOLDER / name)
         if path.suffix == ".jpg"
     ]
     return replace(frames, train=(*frames.train, *sampled))

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from edge_runtime.errors import ModelError, TrainingError
 from edge_runtime.progress import Progress
 from train.checkpoint import load_tensors, save_tensors
+from train.data.loader import PhotoLoader, epoch_batches
 from train.events import open_events
-from train.loader import PhotoLoader, epoch_batches
 from train.pretrain.check import Check
 from train.pretrain.crops import CropSource
 from train.pretrain.distill import Distiller, NotFinite

@@ -79,7 +79,9 @@ def test_flags_become_settings_of_the_method(
         pytest.param("--method tscam --encoder x", "--encoder means nothing to tscam", id="a transformer's"),
         pytest.param("--method cam --classifier cnn", "--classifier means nothing to cam", id="of DiPS"),
         pytest.param("--method cam --select proposals", "expected one of auto, boxes, accuracy", id="select"),
-        pytest.param("--select accuracy", "expected one of auto, boxes, proposals", id="select of DiPS"),
+        pytest.param(
+            "--select accuracy", "expected one of auto, boxes, separation, proposals", id="select of DiPS"
+        ),
         pytest.param("--method cam --set losses.cls=1", "setting 'losses.cls' does not exist", id="setting"),
     ],
 )

@@ -24,7 +24,7 @@ from train.compare.pictures import GAP, TILE, TITLE, choose_photos, side_by_side
 from train.compare.plan import Job, run_dir
 from train.compare.results import COLUMNS, Row, spread_of
 from train.compare.table import HEAD, cell, csv_text, markdown
-from train.dataset import load_dataset
+from train.data.dataset import load_dataset
 from train.localizer import load_localizer
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Photos, labels and boxes on disk: read, checked, listed, and put into batches."""
