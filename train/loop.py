@@ -13,7 +13,8 @@ import torch
 from train.checkpoint import FILES
 from train.data.loader import epoch_batches
 from train.epochs import Course, Outcome, run_epochs
-from train.fit import Fitter, ViewSource
+from train.fit import Fitter
+from train.items import ViewSource
 from train.localizer import Localizer, build_localizer
 from train.selection import choice_for, warn_if_lost
 from train.selftrain import OwnMaps
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from train.classifier import Classifier
     from train.config import TrainConfig
-    from train.fit import Item
     from train.harvest import AttentionStore
+    from train.items import Item
     from train.proposals import Proposal
     from train.shared import Run
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-import train.fit
+import train.objective
 from train.classifier import Classifier, build_classifier
 from train.data.dataset import load_dataset
 from train.distributed import World
-from train.fit import Fitter, Item, ViewSource
+from train.fit import Fitter
+from train.items import Item, ViewSource
 from train.localizer import build_localizer
 from train.proposals import Proposal
 
@@ -93,7 +94,7 @@ def test_the_crf_sees_raw_colours_of_the_very_view(dataset: Dataset, monkeypatch
         seen.append(images)
         return probs.sum() * 0
 
-    monkeypatch.setattr(train.fit, "normalised_crf_loss", crf)
+    monkeypatch.setattr(train.objective, "normalised_crf_loss", crf)
     config = tiny_config(losses__crf_every=1)
     items = _items(dataset, config)
     _fitter(config).step(items, 0, 0)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from train.data.dataset import load_dataset
-from train.fit import ViewSource
 from train.fixed_labels import photo_labels, view_labels
+from train.items import ViewSource
 from train.proposals import Proposal
 from train.sampling import IGNORE, SeedInputs, box_masks, sample_seeds
 from train.views import View, sampling_theta
