@@ -52,9 +52,12 @@ def _items(
     return [source(0, i) for i in indices]  # two background photos, two with the object
 
 
-def _fitter(config: TrainConfig, negative: int | None = 0) -> Fitter:
+def _fitter(config: TrainConfig, negative: int | None = 0, weights_of: int | None = None) -> Fitter:
+    """`weights_of`: seed of the localizer's first weights, where another than that of the classifier's."""
     torch.manual_seed(config.seed)
     classifier = build_classifier(config, 2, None).freeze()
+    if weights_of is not None:
+        torch.manual_seed(weights_of)
     return Fitter(build_localizer(config.localizer, 2), classifier, negative, config, STEPS, CPU, World())
 
 
@@ -229,11 +232,7 @@ def test_state_there_and_back_goes_on_bit_by_bit(dataset: Dataset, name: str, em
         whole.step(items, 0, step)
     halted = _fitter(config)
     halted.step(items, 0, 0)
-    resumed = _fitter(tiny_config(seed=5, optim__name=name, optim__ema=ema))  # other weights to begin with
-    resumed = Fitter(
-        resumed.model, build_classifier(config, 2, None).freeze(), 0, config, STEPS, CPU, World()
-    )
-    resumed._classifier.load_state_dict(whole._classifier.state_dict())
+    resumed = _fitter(config, weights_of=5)
     resumed.load_state(halted.state())
     torch.manual_seed(99)  # whatever the process did before
     for step in (1, 2):
