@@ -125,7 +125,7 @@ class LocalizerConfig:
     encoder_weights: str = ""  # local .safetensors; empty: timm downloads; "none": random
     decoder: tuple[int, ...] = (128, 64, 32, 16, 16)
     size: int = 224  # side of the training crop, px
-    eval_size: int = 320  # side of the network input at val, test and in flight, px
+    eval_size: int = 384  # side of the network input at val, test and in flight, px
     crop: tuple[float, float] = (0.875, 0.875)  # side of the training crop as a share of the image
     class_head: str = one_of("refit", "trained")  # at the end, at `eval_size`; "trained": by the epochs alone
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from train.localizer import Localizer
 
 MAPS, ABOUT = "own.f16", "own.json"
-SIDE = 160  # of a kept map, px: half of the default input in flight
+SIDE = 160  # of a kept map, px
 _log = logging.getLogger(__name__)
 
 

@@ -43,7 +43,7 @@ class PhotosConfig:
     """How photos become inputs."""
 
     size: int = 224  # side of the training crop, px
-    eval_size: int = 320  # side at val and test, px
+    eval_size: int = 384  # side at val and test, px
     crop: tuple[float, float] = (0.6, 1.0)  # sides of the training crop as a share of the photo
 
 
