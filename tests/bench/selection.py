@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 import numpy as np
 
+from train.selection import TIE
+
 WAYS = ("separation", "agreement")  # `--select separation` and `--select proposals`
 
 
@@ -32,6 +34,8 @@ def chosen(history: Sequence[dict[str, float | None]]) -> dict[str, tuple[int, f
     if boxes is None:
         raise ValueError("val had no boxes")
     columns = {way: _column(history, way) for way in ("boxes", *WAYS)}
+    if columns["separation"] is not None and columns["agreement"] is not None:
+        columns["separation"] = columns["separation"] + TIE * columns["agreement"]
     taken = {way: _latest_best(values) for way, values in columns.items() if values is not None}
     taken["last"] = len(boxes) - 1
     return {way: (epoch + 1, float(boxes.max() - boxes[epoch])) for way, epoch in taken.items()}

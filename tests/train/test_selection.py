@@ -40,7 +40,17 @@ def test_the_epoch_is_chosen_by_the_best_that_val_allows(
         for split in ("train", "val", "test"):
             (root / split / "background").rename(root / split / "grass")
     choice = choice_for(select, load_dataset(root))
-    assert (choice.words, choice.score(SEEN)) == (words, score)
+    assert choice.words == words
+    assert choice.score(SEEN) == pytest.approx(score, abs=1e-4)
+
+
+def test_equal_separations_are_told_apart_by_agreement_and_by_nothing_more() -> None:
+    def score(separation: float, agreement: float | None) -> float:
+        found = CHOICES["separation"].score(Glance(40.0, agreement, 90.0, separation))
+        assert found is not None
+        return found
+
+    assert score(1.0, 60.0) > score(1.0, 50.0) > score(1.0, None) > score(0.9998, 100.0)
 
 
 def test_every_choice_can_be_without_an_answer() -> None:
