@@ -143,3 +143,14 @@ def apply_file(path: Path, config: C, changes: Mapping[str, Any], command: str =
         return override(config, changes)
     except UsageError as error:
         raise UsageError(f"{path}: not written by this version of `{command}`: {error}") from error
+
+
+def refuse_differences(out: Path, stored: DataclassInstance, asked: DataclassInstance) -> None:
+    """Raise UsageError when the configuration asked for is not the stored one of the run in `out`."""
+    if asked != stored:
+        then, now = flatten(stored), flatten(asked)
+        differing = [f"{k} is {then[k]!r} there, not {now[k]!r}" for k in then if then[k] != now[k]]
+        raise UsageError(
+            f"--resume: {out / 'config.toml'} says otherwise ({'; '.join(differing)}); "
+            "leave these out, or start a new run with another --out"
+        )

@@ -69,8 +69,7 @@ def resumed(out: Path, preset: str | None, changes: Mapping[str, Any]) -> Baseli
         UsageError: `out` holds no run, or a setting differs from the run's.
     """
     from train.baselines.config import read_baseline_config
-    from train.commands.train import refuse_differences
-    from train.settings import override
+    from train.settings import override, refuse_differences
 
     stored = read_baseline_config(out / "config.toml")
     asked = override(stored, {**changes, **({} if preset is None else {"preset": preset})})

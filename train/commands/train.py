@@ -223,22 +223,9 @@ def resumed_config(out: Path, preset: str | None, changes: Mapping[str, Any]) ->
 
 def refuse_other_settings(out: Path, stored: DataclassInstance, changes: Mapping[str, Any]) -> None:
     """Raise UsageError when `changes` ask for anything else than the run's own settings."""
-    from train.settings import override
+    from train.settings import override, refuse_differences
 
     refuse_differences(out, stored, override(stored, changes))
-
-
-def refuse_differences(out: Path, stored: DataclassInstance, asked: DataclassInstance) -> None:
-    """Raise UsageError when the configuration asked for is not the stored one of the run in `out`."""
-    from train.settings import flatten
-
-    if asked != stored:
-        then, now = flatten(stored), flatten(asked)
-        differing = [f"{k} is {then[k]!r} there, not {now[k]!r}" for k in then if then[k] != now[k]]
-        raise UsageError(
-            f"--resume: {out / 'config.toml'} says otherwise ({'; '.join(differing)}); "
-            "leave these out, or start a new run with another --out"
-        )
 
 
 def let_idle_threads_sleep() -> None:
