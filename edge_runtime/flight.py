@@ -183,7 +183,7 @@ def _open_source(settings: RunSettings) -> Source:
 def _camera(settings: RunSettings) -> CameraModel | None:
     if settings.camera is None:
         return None
-    from edge_runtime.camera.model import load_camera
+    from edge_runtime.camera.camfile import load_camera
 
     return load_camera(settings.camera)
 

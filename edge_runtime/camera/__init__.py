@@ -5,6 +5,7 @@ pictures of a board ─calibrate─▶ cam.toml
 """
 
 from edge_runtime.camera.bearing import Bearing
-from edge_runtime.camera.model import CameraModel, load_camera
+from edge_runtime.camera.camfile import load_camera
+from edge_runtime.camera.model import CameraModel
 
 __all__ = ["Bearing", "CameraModel", "load_camera"]

@@ -1,4 +1,7 @@
-"""The camera file: TOML keys ──parse──▶ checked CameraModel ──to_toml──▶ text that reads back equal."""
+"""The camera file: what it may say, checked once.
+
+cam.toml ──load_camera──▶ keys ──parse──▶ checked CameraModel ──to_toml──▶ text that reads back equal
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 CAMERA_IDS = (100, 105)  # MAV_COMP_ID_CAMERA .. CAMERA6
 INTRINSICS = ("fx", "fy", "cx", "cy")
@@ -22,6 +26,21 @@ REQUIRED = ("name", "width", "height", "mount")
 OPTIONAL = ("id", *INTRINSICS, "K", "noise_px", "distortion", "heights_m", "calibration")
 DISTORTION_KEYS = ("model", "coefficients")
 MAX_PIXEL_ASPECT = 2.0  # fx / fy: beyond it K is of another picture
+WANTED = (
+    "expected the TOML file of one camera; measure one with `dips-edge calibrate-camera`, "
+    "or fill in a copy of jetson/cam.example.toml"
+)
+
+
+def load_camera(path: Path) -> CameraModel:
+    """Read and check a camera file; its keys are described in `edge_runtime/README.md`.
+
+    Raises:
+        UsageError: not there, not TOML, or any value that cannot be; one line that names it.
+    """
+    from edge_runtime.cliutil import read_toml
+
+    return parse(read_toml(path, "camera file", WANTED), str(path))
 
 
 def parse(raw: Mapping[str, Any], origin: str) -> CameraModel:

@@ -1,6 +1,6 @@
-"""The camera of a run: intrinsics, distortion and mount, read from a TOML file and checked once.
+"""The camera of a run: intrinsics, distortion and mount, as `camfile` has read and checked them.
 
-cam.toml ──load_camera──▶ CameraModel ──bearing(box)──▶ Bearing
+CameraModel ──ray(x, y)──▶ direction; ──bearing(box)──▶ Bearing
 
 Pixel coordinates are OpenCV's: the centre of the top left pixel is (0, 0), so a fraction f of a picture of
 width w lies at f * w - 0.5. Boxes are fractions of the frame, so another frame size of the same shape needs
@@ -22,14 +22,9 @@ from edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from edge_runtime.camera.mount import Matrix
 
-WANTED = (
-    "expected the TOML file of one camera; measure one with `dips-edge calibrate-camera`, "
-    "or fill in a copy of jetson/cam.example.toml"
-)
 CALIB_LENGTH = 8  # hex digits of the sha256 that names a calibration
 
 
@@ -135,18 +130,6 @@ class CameraModel:
         """
         self.check_frame(frame_wh)
         return bearing_of(self, box_xyxy, box_std, cls)
-
-
-def load_camera(path: Path) -> CameraModel:
-    """Read and check a camera file; its keys are described in `edge_runtime/README.md`.
-
-    Raises:
-        UsageError: not there, not TOML, or any value that cannot be; one line that names it.
-    """
-    from edge_runtime.camera.camfile import parse
-    from edge_runtime.cliutil import read_toml
-
-    return parse(read_toml(path, "camera file", WANTED), str(path))
 
 
 def _canonical(value: float) -> float:
