@@ -65,12 +65,12 @@ def warn_if_lost(best: Mapping[str, Any], dataset: Dataset) -> None:
         best: that epoch in the history of the run.
     """
     told = best.get("val_separation")
-    if told is not None and told < LOST and can_separate(dataset):
+    if told is not None and told < LOST and dataset.negative is not None and can_separate(dataset):
         _log.warning(
             "the map tells val photos with an object from those without in only %.0f %% of pairs "
             "(50: chance; expected above %.0f): the boxes will be poor. More photos of %s that look like the "
             "others, more --epochs or another --seed may help",
             100 * told,
             100 * LOST,
-            dataset.classes[dataset.negative] if dataset.negative is not None else "the negative class",
+            dataset.classes[dataset.negative],
         )

@@ -10,44 +10,31 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from train.selection import CHOICES
+from train.validate import Glance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-import numpy as np
-
-from train.selection import TIE
-
-WAYS = ("separation", "agreement")  # `--select separation` and `--select proposals`
+    from collections.abc import Mapping, Sequence
 
 
-def chosen(history: Sequence[dict[str, float | None]]) -> dict[str, tuple[int, float]]:
-    """Epoch (from 1) and points below the best, by "boxes", each of `WAYS` that the run knows, and "last".
+def chosen(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, float]]:
+    """Epoch (from 1) and points of boxes below the best, by each `--select` that the run allows, and "last".
 
     Raises:
         ValueError: val of the run had no boxes.
     """
-    boxes = _column(history, "boxes")
-    if boxes is None:
+    looks = [Glance(**{k[4:]: v for k, v in epoch.items() if k.startswith("val_")}) for epoch in history]
+    taken = {"last": len(looks) - 1}
+    for name, choice in CHOICES.items():
+        scores = [score for score in map(choice.score, looks) if score is not None]
+        if scores and len(scores) == len(looks):
+            taken[name] = max(range(len(scores)), key=lambda e: (scores[e], e))
+    if "boxes" not in taken:
         raise ValueError("val had no boxes")
-    columns = {way: _column(history, way) for way in ("boxes", *WAYS)}
-    if columns["separation"] is not None and columns["agreement"] is not None:
-        columns["separation"] = columns["separation"] + TIE * columns["agreement"]
-    taken = {way: _latest_best(values) for way, values in columns.items() if values is not None}
-    taken["last"] = len(boxes) - 1
-    return {way: (epoch + 1, float(boxes.max() - boxes[epoch])) for way, epoch in taken.items()}
-
-
-def _column(history: Sequence[dict[str, float | None]], name: str) -> NDArray[np.float64] | None:
-    values = [v for v in (epoch[f"val_{name}"] for epoch in history) if v is not None]
-    return np.array(values) if values and len(values) == len(history) else None
-
-
-def _latest_best(values: NDArray[np.float64]) -> int:
-    return len(values) - 1 - int(values[::-1].argmax())
+    boxes = [look.boxes or 0.0 for look in looks]
+    return {name: (e + 1, boxes[taken["boxes"]] - boxes[e]) for name, e in taken.items()}
 
 
 def main(run_dirs: list[str]) -> None:
@@ -62,7 +49,10 @@ def main(run_dirs: list[str]) -> None:
             found = chosen(history)
         except ValueError as error:
             sys.exit(f"{run}: {error}")
-        cells = ["{} {:.1f}".format(*found[way]) if way in found else "-" for way in (*WAYS, "last")]
+        cells = [
+            "{} {:.1f}".format(*found[way]) if way in found else "-"
+            for way in ("separation", "proposals", "last")
+        ]
         print(f"| {Path(run).name} | {found['boxes'][0]} | " + " | ".join(cells) + " |")
 
 
