@@ -118,6 +118,17 @@ class SelfTrainingConfig:
 
 
 @dataclass(frozen=True)
+class PolishConfig:
+    """Last epochs at the size of flight, taught by the localizer's own maps, see train/polish.py."""
+
+    epochs: int = 0  # after those of `optim.epochs`
+    sizes: tuple[float, ...] = (0.83, 1.17, 1.33)  # the teacher's inputs, of `localizer.eval_size`
+    crop: tuple[float, float] = (0.75, 1.0)  # side of a view as a share of the photo
+    batch_size: int = 8
+    lr: float = 0.3  # of both learning rates of `optim`; warm-up over a tenth, then cosine
+
+
+@dataclass(frozen=True)
 class LocalizerConfig:
     """U-Net (segmentation_models_pytorch) with a timm encoder and a class head."""
 
@@ -145,6 +156,7 @@ class TrainConfig:
     losses: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     selftrain: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
+    polish: PolishConfig = field(default_factory=PolishConfig)
     localizer: LocalizerConfig = field(default_factory=LocalizerConfig)
 
 

@@ -64,6 +64,11 @@ RULES: Mapping[str, str] = {
     "selftrain.share": SHARE,
     "selftrain.sure_fg": SHARE,
     "selftrain.sure_bg": SHARE,
+    "polish.epochs": NOT_NEGATIVE,
+    "polish.sizes": ABOVE_ZERO,
+    "polish.crop": INTO_ONE,
+    "polish.batch_size": AT_LEAST_ONE,
+    "polish.lr": ABOVE_ZERO,
     "localizer.size": AT_LEAST_ONE,
     "localizer.eval_size": AT_LEAST_ONE,
     "localizer.crop": INTO_ONE,
@@ -94,8 +99,9 @@ def check_limits(config: TrainConfig) -> None:
     check_rules(config, RULES)
     if config.sampling.dilation % 2 == 0:
         raise UsageError(f"sampling.dilation = {config.sampling.dilation}: expected an odd number of pixels")
-    if config.localizer.crop[0] > config.localizer.crop[1]:
-        raise UsageError(f"localizer.crop = {config.localizer.crop}: expected smallest and largest share")
+    for name, crop in (("localizer", config.localizer.crop), ("polish", config.polish.crop)):
+        if crop[0] > crop[1]:
+            raise UsageError(f"{name}.crop = {crop}: expected smallest and largest share")
     if config.selftrain.sure_bg > config.selftrain.sure_fg:
         raise UsageError("selftrain.sure_bg is above selftrain.sure_fg: expected background below foreground")
     if config.sampling.n_fg == config.sampling.n_bg == 0:

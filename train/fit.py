@@ -5,6 +5,7 @@ Items ──▶ views, pseudo-pixels ──U-Net──▶ map, class ──Objec
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from train.localizer import Localizer
 
 STEP_STREAM = 4
+POLISH_WARMUP = 0.1  # share of the steps of the last epochs
 
 
 class Fitter:
@@ -42,7 +44,10 @@ class Fitter:
         steps_per_epoch: int,
         device: torch.device,
         world: World,
+        *,
+        polish_steps: int = 1,
     ) -> None:
+        """`polish_steps`: in each of the epochs that polish."""
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         speed_up_training(self.model, device)
         speed_up_training(classifier, device)
@@ -50,7 +55,7 @@ class Fitter:
         self._config, self._device, self._world = config, device, world
         self.seconds: dict[str, float] = {}
         self._objective = Objective(classifier, negative, config, device, world, self.seconds)
-        self._steps_per_epoch = steps_per_epoch
+        self._steps_per_epoch, self._polish_steps = steps_per_epoch, polish_steps
         self._optimizer = _optimizer(self.model, config)
         self._base_lr = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
@@ -67,7 +72,7 @@ class Fitter:
         Returns:
             Loss values by name and the learning rate; the caller checks that they are finite.
         """
-        at = epoch * self._steps_per_epoch + index
+        at = self._at(epoch, index)
         sequence = np.random.SeedSequence([self._config.seed, STEP_STREAM, at, self._world.rank])
         seed = int(sequence.generate_state(1)[0])
         torch.manual_seed(seed)  # dropout and stochastic depth
@@ -92,8 +97,18 @@ class Fitter:
         return values | {"lr": float(self._optimizer.param_groups[0]["lr"])}
 
     def lr_factor(self, at: int) -> float:
-        """Share of the base learning rate at global step `at`."""
-        return lr_factor(self._config.optim, self._steps_per_epoch, at)
+        """Share of the base learning rates at global step `at`."""
+        optim, polish = self._config.optim, self._config.polish
+        before = optim.epochs * self._steps_per_epoch
+        if at < before or not polish.epochs:
+            return lr_factor(optim, self._steps_per_epoch, at)
+        course = replace(optim, schedule="cosine", warmup=POLISH_WARMUP, epochs=polish.epochs)
+        return polish.lr * lr_factor(course, self._polish_steps, at - before)
+
+    def _at(self, epoch: int, index: int) -> int:
+        """Steps of the run before step `index` of `epoch`."""
+        main = min(epoch, self._config.optim.epochs)
+        return main * self._steps_per_epoch + (epoch - main) * self._polish_steps + index
 
     def _update_ema(self) -> None:
         decay = self._config.optim.ema

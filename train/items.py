@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from train.config import TrainConfig
     from train.data.types import Image
+    from train.polish import Polish
     from train.proposals import Proposal
     from train.selftrain import OwnMaps
 
@@ -45,6 +46,7 @@ class Item:
     together: NDArray[np.bool_]  # (P,) which of them come from the drawn one's map
     own: NDArray[np.float32] | None = None  # the localizer's map of the whole photo, where it teaches
     labels: NDArray[np.int64] | None = None  # (S, S) of the view, where they are not drawn anew
+    target: NDArray[np.float32] | None = None  # (S, S) in [0, 1]: what the map shall be, where it polishes
 
 
 class ViewSource:
@@ -57,14 +59,17 @@ class ViewSource:
         proposals: Sequence[Sequence[Proposal]],
         config: TrainConfig,
         own: OwnMaps | None = None,
+        polish: Polish | None = None,
     ) -> None:
         """`attention` is (n, maps, rows, columns) and `proposals` is per photo, in the order of `images`."""
         self._images, self._attention, self._proposals, self._config = images, attention, proposals, config
-        self._own = own
+        self._own, self._polish = own, polish
         self._most = max(1, config.proposals.top_p)
 
     def __call__(self, epoch: int, index: int) -> Item:
         """Raises DatasetError when the photo cannot be read."""
+        if self._polish is not None and self._polish.covers(epoch):
+            return self._whole(epoch, index, self._polish)
         rng = rng_for(self._config.seed, epoch, index, VIEW_STREAM)
         image, found = self._images[index], self._proposals[index]
         settings = self._config.localizer
@@ -86,6 +91,25 @@ class ViewSource:
         if self._config.sampling.draw == "once" and found and sure is None:
             labels = view_labels(self._config, index, drawn, found, attention, theta)
         return Item(photo, image.label, attention, theta, box, kept, level, together, sure, labels)
+
+    def _whole(self, epoch: int, index: int, polish: Polish) -> Item:
+        """A view at the size of flight, with the map it shall have; nothing else teaches it."""
+        rng = rng_for(self._config.seed, epoch, index, VIEW_STREAM)
+        image, side = self._images[index], self._config.localizer.eval_size
+        photo, view = render(read_image_bgr(image.path), draw_view(rng, self._config.polish.crop), side)
+        theta, found = sampling_theta(view), polish.get(index)
+        target = np.zeros((side, side), np.float32) if found is None else _cut(found, theta, side)
+        nothing = np.zeros((self._most, 4), np.float32)
+        none = np.zeros(self._most, np.bool_)
+        return Item(photo, image.label, target, theta, nothing[0], nothing, 0.0, none, target=target)
+
+
+def _cut(score_map: NDArray[np.float32], theta: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """(side, side) of the view that `theta` cuts out of the map of the whole photo."""
+    grid = F.affine_grid(torch.from_numpy(theta)[None], [1, 1, side, side], align_corners=False)
+    whole = torch.from_numpy(score_map)[None, None]
+    cut = F.grid_sample(whole, grid, padding_mode="border", align_corners=False)
+    return np.asarray(cut[0, 0].numpy(), np.float32)
 
 
 def seed_inputs(

@@ -16,6 +16,7 @@ from train.epochs import Course, Outcome, run_epochs
 from train.fit import Fitter
 from train.items import ViewSource
 from train.localizer import Localizer, build_localizer
+from train.polish import Polish
 from train.selection import choice_for, warn_if_lost
 from train.selftrain import OwnMaps
 from train.validate import Glance, glance
@@ -52,20 +53,23 @@ def fit_localizer(
     usable = [i for i in range(count) if store.readable(i)]
     labels = [images[i].label for i in usable]
 
+    polish = Polish(run.out, images, dataset.negative, config)
+
     def batches(epoch: int) -> list[list[int]]:
-        optim = config.optim
-        drawn = epoch_batches(labels, dataset.negative, optim.negatives, optim.batch_size, config.seed, epoch)
+        size = (config.polish if polish.covers(epoch) else config.optim).batch_size
+        drawn = epoch_batches(labels, dataset.negative, config.optim.negatives, size, config.seed, epoch)
         return [[usable[k] for k in batch] for batch in drawn]
 
     own = OwnMaps(run.out, images, dataset.negative, config.selftrain)
-    learner = _LocalizerLearner(run, classifier, len(batches(0)), proposals[count:], own)
+    steps = len(batches(0)), len(batches(config.optim.epochs))
+    learner = _LocalizerLearner(run, classifier, steps, proposals[count:], own, polish)
     choice = choice_for(config.select, dataset)
     photos = [*images, *dataset.splits["val"]]
     course = Course(
         images=images,
-        epochs=config.optim.epochs,
+        epochs=config.optim.epochs + config.polish.epochs,
         batches=batches,
-        load=ViewSource(images, store.maps, proposals[:count], config, own),
+        load=ViewSource(images, store.maps, proposals[:count], config, own, polish),
         score=choice.score,
         selection=choice.words,
         unreadable=[image.image_id for i, image in enumerate(photos) if not store.readable(i)],
@@ -84,16 +88,25 @@ class _LocalizerLearner:
         self,
         run: Run[TrainConfig],
         classifier: Classifier,
-        steps_per_epoch: int,
+        steps: tuple[int, int],
         val_proposals: Sequence[Sequence[Proposal]],
         own: OwnMaps,
+        polish: Polish,
     ) -> None:
-        self._run, self._val_proposals, self._own = run, val_proposals, own
+        """`steps`: of an epoch, and of one that polishes."""
+        self._run, self._val_proposals, self._own, self._polish = run, val_proposals, own, polish
         torch.manual_seed(run.config.seed)
         resumes = (run.out / FILES["last"]).exists()
         model = (Localizer if resumes else build_localizer)(run.config.localizer, len(run.dataset.classes))
         self._fitter = Fitter(
-            model, classifier, run.dataset.negative, run.config, steps_per_epoch, run.device, run.world
+            model,
+            classifier,
+            run.dataset.negative,
+            run.config,
+            steps[0],
+            run.device,
+            run.world,
+            polish_steps=steps[1],
         )
         self._judged = copy.deepcopy(model)
         self.seconds = self._fitter.seconds
@@ -112,11 +125,15 @@ class _LocalizerLearner:
 
     def begin(self, epoch: int) -> None:
         """Have the localizer's own maps for `epoch` at hand, where they teach."""
-        if self._own.round_of(epoch) >= 0:
-            self._judged.load_state_dict(self._fitter.evaluated_state())
-            self._judged.eval()
-            side = self._run.config.localizer.eval_size
-            self._own.prepare(epoch, self._judged, side, self._run.workers, self._run.world)
+        polishes, run = self._polish.covers(epoch), self._run
+        if not polishes and self._own.round_of(epoch) < 0:
+            return
+        self._judged.load_state_dict(self._fitter.evaluated_state())
+        self._judged.eval()
+        if polishes:
+            self._polish.prepare(self._judged, run.workers, run.world)
+        else:
+            self._own.prepare(epoch, self._judged, run.config.localizer.eval_size, run.workers, run.world)
 
     def look(self) -> Glance:
         self._judged.load_state_dict(self._fitter.evaluated_state())

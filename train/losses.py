@@ -31,6 +31,16 @@ def partial_cross_entropy(map_logits: Tensor, labels: Tensor, labelled: Tensor |
     return total / count.clamp_min(1)
 
 
+def soft_cross_entropy(map_logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy to a map that is sure to a degree, mean over all pixels.
+
+    Args:
+        map_logits: (N, 2, H, W) float, channel 1 is foreground. target: (N, H, W) float32 in [0, 1].
+    """
+    log_p = map_logits.float().log_softmax(1)
+    return -(target * log_p[:, 1] + (1 - target) * log_p[:, 0]).mean()
+
+
 def classifier_loss(
     classify: Callable[[Tensor], Tensor], images: Tensor, mask: Tensor, targets: Tensor
 ) -> Tensor:

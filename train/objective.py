@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from train.crf import normalised_crf_loss
 from train.items import seed_inputs
 from train.localizer import foreground
-from train.losses import classifier_loss, partial_cross_entropy
+from train.losses import classifier_loss, partial_cross_entropy, soft_cross_entropy
 from train.sampling import IGNORE, sample_seeds
 from train.shared import Timer
 from train.tensors import autocast, normalise, stack_images
@@ -36,7 +37,8 @@ class Batch:
 
     rgb: (N, 3, S, S) uint8 views. targets: (N,) int64 classes. positive: (N,) bool, photos with an object.
     labels: (N, S, S) int64 pseudo-pixels: 0, 1 or IGNORE. attention: (N, S, S) float32 in [0, 1], the
-    selected map of each view.
+    selected map of each view. target: (N, S, S) float32 in [0, 1], what the maps shall be; None:
+    pseudo-pixels teach.
     """
 
     rgb: Tensor
@@ -44,6 +46,7 @@ class Batch:
     positive: Tensor
     labels: Tensor
     attention: Tensor
+    target: Tensor | None = None
 
 
 class Objective:
@@ -69,6 +72,11 @@ class Objective:
             rgb = stack_images([item.image_bgr_u8 for item in items]).to(self._device)
             targets = torch.tensor([item.label for item in items], device=self._device)
             positive = targets != (-1 if self._negative is None else self._negative)
+            targeted = [item.target for item in items if item.target is not None]
+            if targeted:
+                target = torch.from_numpy(np.stack(targeted)).to(self._device)
+                unlabelled = torch.full(target.shape, IGNORE, dtype=torch.int64, device=self._device)
+                return Batch(rgb, targets, positive, unlabelled, target, target)
             inputs = seed_inputs(items, ~positive, self._config, self._device)
             generator = torch.Generator(self._device).manual_seed(seed)
             labels = sample_seeds(inputs, self._config.sampling, generator, self._config.selftrain)
@@ -87,12 +95,16 @@ class Objective:
                 some losses act in some steps only.
         """
         weights = self._config.losses
+        mine = self._world.weight(len(batch.targets))
+        head = F.cross_entropy(class_logits.float(), batch.targets)
+        if batch.target is not None:
+            own = soft_cross_entropy(map_logits, batch.target)
+            return {"own": own, "head": head, "total": mine * (own + weights.head * head)}
         labelled = self._world.mean((batch.labels != IGNORE).sum())
         losses = {
             "cpa": partial_cross_entropy(map_logits, batch.labels, labelled),
-            "head": F.cross_entropy(class_logits.float(), batch.targets),
+            "head": head,
         }
-        mine = self._world.weight(len(batch.targets))
         mine_positive = self._world.weight(int(batch.positive.sum()))
         total = weights.cpa * losses["cpa"] + mine * weights.head * losses["head"]
         for name, weight, value in self._on_positive(batch, map_logits, epoch, index):

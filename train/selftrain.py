@@ -8,22 +8,17 @@ kind, and how far each reaches. Only sure pixels teach; the photo's proposals go
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
 from edge_runtime.boxes import presence_score
-from edge_runtime.errors import TrainingError
-from train.checkpoint import write_text
-from train.validate import predict_maps
+from train.ownmaps import OwnMapFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from train.config import SelfTrainingConfig
@@ -31,21 +26,20 @@ if TYPE_CHECKING:
     from train.distributed import World
     from train.localizer import Localizer
 
-MAPS, ABOUT = "own.f16", "own.json"
 SIDE = 160  # of a kept map, px
 _log = logging.getLogger(__name__)
 
 
 class OwnMaps:
-    """The localizer's own maps of the train photos, on disk, renewed every few epochs."""
+    """The localizer's own maps of the train photos, renewed every few epochs; only sure ones teach."""
 
     def __init__(
         self, run_dir: Path, images: Sequence[Image], negative: int | None, config: SelfTrainingConfig
     ) -> None:
-        self._dir, self._images, self._config = run_dir, images, config
-        self._positive = [i for i, image in enumerate(images) if image.label != negative]
-        self._row = {index: row for row, index in enumerate(self._positive)}
-        self._maps: NDArray[np.float16] | None = None
+        self._config = config
+        positive = [i for i, image in enumerate(images) if image.label != negative]
+        self._row = {index: row for row, index in enumerate(positive)}
+        self._maps = OwnMapFile(run_dir, "own", [images[i] for i in positive], SIDE)
 
     def round_of(self, epoch: int) -> int:
         """The epoch (from 0) at whose start the maps for `epoch` are made; -1: none yet."""
@@ -64,43 +58,17 @@ class OwnMaps:
             TrainingError: the disk is full.
         """
         made_at = self.round_of(epoch)
-        if made_at < 0:
-            return
-        if world.main and self._made_at() != made_at:
-            self._make(made_at, model, side, workers)
-        world.barrier()
-        self._maps = np.memmap(self._dir / MAPS, np.float16, "r", shape=(len(self._positive), SIDE, SIDE))
+        if made_at >= 0 and self._maps.prepare(made_at, model, [side], workers, world):
+            sure = sum(self.get(index) is not None for index in self._row)
+            _log.info(
+                "own maps at the start of epoch %d: %d of %d photos are sure",
+                made_at + 1,
+                sure,
+                len(self._row),
+            )
 
     def get(self, index: int) -> NDArray[np.float32] | None:
         """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None where there is no sure one."""
         row = self._row.get(index)
-        if self._maps is None or row is None:
-            return None
-        found = np.asarray(self._maps[row], np.float32)
-        return found if presence_score(found) > self._config.sure_fg else None
-
-    def _made_at(self) -> int:
-        try:
-            about = json.loads((self._dir / ABOUT).read_text(encoding="utf-8"))
-            return int(about["epoch"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return -1
-
-    def _make(self, epoch: int, model: Localizer, side: int, workers: int) -> None:
-        (self._dir / ABOUT).unlink(missing_ok=True)
-        photos = [self._images[i] for i in self._positive]
-        try:
-            shape = (max(1, len(photos)), SIDE, SIDE)
-            maps: np.memmap[tuple[int, ...], np.dtype[np.float16]] = np.memmap(
-                self._dir / MAPS, np.float16, "w+", shape=shape
-            )
-            for i, score_map, _ in predict_maps(model, photos, side, workers):
-                maps[i] = cv2.resize(score_map, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            maps.flush()
-        except OSError as error:
-            raise TrainingError(
-                f"{self._dir / MAPS}: cannot be written ({error.strerror}); make room and --resume"
-            ) from error
-        write_text(self._dir / ABOUT, json.dumps({"epoch": epoch}))
-        sure = sum(presence_score(np.asarray(m, np.float32)) > self._config.sure_fg for m in maps)
-        _log.info("own maps at the start of epoch %d: %d of %d photos are sure", epoch + 1, sure, len(photos))
+        found = None if row is None else self._maps[row]
+        return found if found is not None and presence_score(found) > self._config.sure_fg else None

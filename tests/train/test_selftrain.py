@@ -12,7 +12,7 @@ from train.config import SelfTrainingConfig
 from train.data.dataset import load_dataset
 from train.distributed import World
 from train.localizer import build_localizer
-from train.selftrain import ABOUT, MAPS, SIDE, OwnMaps
+from train.selftrain import SIDE, OwnMaps
 
 from .tiny import tiny_config, write_tiny_set
 
@@ -55,8 +55,8 @@ def test_only_sure_maps_of_photos_with_an_object_teach(tmp_path: Path, dataset: 
     maps = np.zeros((len(positive), SIDE, SIDE), np.float16)
     maps[0, 20:60, 20:60] = 0.9
     maps[1:, 20:60, 20:60] = 0.7
-    maps.tofile(tmp_path / MAPS)
-    (tmp_path / ABOUT).write_text(json.dumps({"epoch": 2}))
+    maps.tofile(tmp_path / "own.f16")
+    (tmp_path / "own.json").write_text(json.dumps({"epoch": 2}))
     own = _own(tmp_path, dataset)
     model = build_localizer(tiny_config().localizer, 2)
     own.prepare(3, model, 64, 1, World())
@@ -73,13 +73,13 @@ def test_what_is_on_the_disk_from_this_round_is_used_and_from_another_made_anew(
     model = build_localizer(tiny_config().localizer, 2).eval()
     own = _own(tmp_path, dataset)
     own.prepare(1, model, 64, 1, World())
-    assert not (tmp_path / MAPS).exists()
+    assert not (tmp_path / "own.f16").exists()
     own.prepare(2, model, 64, 1, World())
-    first = (tmp_path / MAPS).read_bytes()
+    first = (tmp_path / "own.f16").read_bytes()
     assert any(first)
     other = build_localizer(tiny_config().localizer, 2).eval()
     _own(tmp_path, dataset).prepare(3, other, 64, 1, World())  # went on within the round
-    assert (tmp_path / MAPS).read_bytes() == first
+    assert (tmp_path / "own.f16").read_bytes() == first
     _own(tmp_path, dataset).prepare(4, other, 64, 1, World())
-    assert (tmp_path / MAPS).read_bytes() != first
-    assert json.loads((tmp_path / ABOUT).read_text()) == {"epoch": 4}
+    assert (tmp_path / "own.f16").read_bytes() != first
+    assert json.loads((tmp_path / "own.json").read_text()) == {"epoch": 4}

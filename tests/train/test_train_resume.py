@@ -81,7 +81,7 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
     ("place", "call"),
     [
         pytest.param("train.prototypes.kmeans", 1, id="among the background prototypes"),
-        pytest.param("train.selftrain.predict_maps", 1, id="while own maps are made"),
+        pytest.param("train.ownmaps.predict_maps", 1, id="while own maps are made"),
         pytest.param("train.loop.Fitter.step", 6, id="in an epoch that learns from own maps"),
     ],
 )
@@ -97,6 +97,30 @@ def test_prototypes_and_own_maps_are_the_same_after_a_stop(
             train_tiny(data, tmp_path / "run", **settings)
     train_tiny(data, tmp_path / "run", resume=True)
     assert differing(whole, tmp_path / "run", (*DECIDED, "prototypes.safetensors", "own.f16")) == []
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [
+        pytest.param("train.ownmaps.predict_maps", 2, id="while maps at a second size are made"),
+        pytest.param("train.loop.Fitter.step", 9, id="in an epoch that polishes"),
+    ],
+)
+def test_polishing_is_the_same_after_a_stop(
+    place: str, call: int, data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"polish__epochs": 2, "polish__batch_size": 2, "optim__epochs": 1}
+    whole = train_tiny(data, tmp_path / "whole", **settings)
+    assert len(metrics_of(whole)["history"]) == 3
+    assert differing(finished, whole) == ["last.safetensors", BEST]
+    monkeypatch.setattr("train.epochs.SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, _patched(place, call, STOP))
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(data, tmp_path / "run", **settings)
+    train_tiny(data, tmp_path / "run", resume=True)
+    assert differing(whole, tmp_path / "run", (*DECIDED, "polish.f16")) == []
 
 
 def test_own_maps_change_what_is_learned(data: Path, finished: Path, tmp_path: Path) -> None:

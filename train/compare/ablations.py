@@ -72,6 +72,9 @@ def _rows() -> Mapping[str, Ablation]:
             "from the third epoch on, half of the views learn from the localizer's own sure maps",
             {"selftrain.from_epoch": 3},
         ),
+        "polish2": Ablation(
+            "polish", "two last epochs at the size of flight, taught by own maps", {"polish.epochs": 2}
+        ),
         "rest0.3": Ablation(
             "rest", "what the map leaves out must look like the negative class", {"losses.rest": 0.3}
         ),

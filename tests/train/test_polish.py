@@ -1,0 +1,121 @@
+"""Polish: which epochs, what the maps are made of, and that a view is taught by its own part of the map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from train.config import PolishConfig
+from train.data.dataset import load_dataset
+from train.distributed import World
+from train.fit import Fitter
+from train.items import ViewSource
+from train.localizer import build_localizer
+from train.losses import soft_cross_entropy
+from train.polish import SIDE, Polish
+from train.validate import predict_maps
+
+from .tiny import tiny_config, write_tiny_set
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from train.config import TrainConfig
+    from train.data.types import Dataset
+
+WORLD = World()
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return load_dataset(write_tiny_set(tmp_path / "data"))
+
+
+@pytest.fixture
+def config() -> TrainConfig:
+    return replace(tiny_config(), polish=PolishConfig(epochs=2, sizes=(1.0, 2.0), crop=(0.5, 0.5)))
+
+
+def _polish(out: Path, dataset: Dataset, config: TrainConfig) -> Polish:
+    return Polish(out, dataset.splits["train"], dataset.negative, config)
+
+
+def test_it_covers_what_comes_after_the_epochs(tmp_path: Path, dataset: Dataset, config: TrainConfig) -> None:
+    polish = _polish(tmp_path, dataset, config)
+    assert [polish.covers(epoch) for epoch in range(4)] == [False, False, True, True]
+
+
+def test_the_warmest_of_all_sizes_teaches(tmp_path: Path, dataset: Dataset, config: TrainConfig) -> None:
+    torch.manual_seed(0)
+    model = build_localizer(config.localizer, 2).eval()
+    polish = _polish(tmp_path, dataset, config)
+    train = dataset.splits["train"]
+    polish.prepare(model, 1, WORLD)
+    for index, image in enumerate(train):
+        found = polish.get(index)
+        if image.label == dataset.negative:
+            assert found is None
+            continue
+        assert found is not None
+        maps = [next(predict_maps(model, [image], side, 1))[1] for side in (64, 128)]
+        expected = np.max([cv2.resize(m, (SIDE, SIDE)) for m in maps], axis=0)
+        assert np.abs(found - expected).max() < 0.02  # bfloat16 in batches of another size
+
+
+def test_a_view_is_taught_by_its_part_of_the_map(
+    tmp_path: Path, dataset: Dataset, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = dataset.splits["train"]
+    polish = _polish(tmp_path, dataset, config)
+    grey = [cv2.resize(cv2.imread(str(image.path), 0), (SIDE, SIDE)) / np.float32(255) for image in train]
+    monkeypatch.setattr(
+        polish, "get", lambda i: None if train[i].label == dataset.negative else grey[i].astype(np.float32)
+    )
+    monkeypatch.setattr("train.views.draw_view.__defaults__", (0.0,))  # no change of brightness
+    nothing = np.zeros((len(train), 1, 4, 4), np.float16)
+    views = ViewSource(train, nothing, [[] for _ in train], config, None, polish)
+    for epoch in (2, 3):
+        for index, image in enumerate(train):
+            item = views(epoch, index)
+            assert item.target is not None
+            if image.label == dataset.negative:
+                assert not item.target.any()
+            else:
+                seen = cv2.cvtColor(item.image_bgr_u8, cv2.COLOR_BGR2GRAY) / np.float32(255)
+                assert np.corrcoef(seen.ravel(), item.target.ravel())[0, 1] > 0.9
+    assert views(1, 0).target is None
+
+
+def test_it_learns_the_map_it_is_given(dataset: Dataset, config: TrainConfig) -> None:
+    logits = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    target = torch.zeros(1, 4, 4)
+    target[:, :2] = 0.75
+    for _ in range(400):
+        (gradient,) = torch.autograd.grad(soft_cross_entropy(logits, target), logits)
+        logits = (logits - 20 * gradient).detach().requires_grad_()
+    assert torch.allclose(logits.softmax(1)[:, 1], target, atol=0.05)
+
+
+def test_the_learning_rate_rises_and_falls_again(dataset: Dataset, config: TrainConfig) -> None:
+    model = build_localizer(config.localizer, 2)
+    nowhere = torch.nn.Identity()
+    fitter = Fitter(
+        model,
+        nowhere,
+        0,
+        config,
+        10,
+        torch.device("cpu"),
+        WORLD,
+        polish_steps=20,  # type: ignore[arg-type]
+    )
+    rates = [fitter.lr_factor(at) for at in range(20, 60)]
+    assert fitter.lr_factor(19) < 0.01
+    assert max(rates) == pytest.approx(config.polish.lr)
+    assert rates.index(max(rates)) == 4  # a tenth of 40 steps
+    assert rates[-1] < 0.01 * config.polish.lr

@@ -1,0 +1,91 @@
+"""Maps the localizer itself gives of train photos, kept on the disk so that a killed run goes on with them.
+
+weights ──whole photos at one or more sizes──▶ maximum of the maps ──▶ RUN/<name>.f16, RUN/<name>.json
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge_runtime.errors import TrainingError
+from train.checkpoint import write_text
+from train.validate import predict_maps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from train.data.types import Image
+    from train.distributed import World
+    from train.localizer import Localizer
+
+
+class OwnMapFile:
+    """(n, side, side) float16 maps of n photos, in their order; made by rank 0, read by all."""
+
+    def __init__(self, run_dir: Path, name: str, photos: Sequence[Image], side: int) -> None:
+        self._maps_path, self._about = run_dir / f"{name}.f16", run_dir / f"{name}.json"
+        self._photos, self._side = photos, side
+        self._maps: NDArray[np.float16] | None = None
+
+    def prepare(
+        self, epoch: int, model: Localizer, inputs: Sequence[int], workers: int, world: World
+    ) -> bool:
+        """Have the maps made at the start of `epoch` at hand: found on the disk, or made now.
+
+        Args:
+            model: as it is at the start of `epoch`. inputs: sides it looks with, px; the maximum is kept.
+
+        Returns:
+            Whether they were made now (rank 0 alone makes them).
+
+        Raises:
+            TrainingError: the disk is full.
+        """
+        makes = world.main and self._made_at() != epoch
+        if makes:
+            self._make(epoch, model, inputs, workers)
+        world.barrier()
+        self._maps = np.memmap(self._maps_path, np.float16, "r", shape=self._shape())
+        return makes
+
+    def __getitem__(self, row: int) -> NDArray[np.float32] | None:
+        """(side, side) float32 in [0, 1]; None before `prepare`."""
+        return None if self._maps is None else np.asarray(self._maps[row], np.float32)
+
+    def _shape(self) -> tuple[int, int, int]:
+        return max(1, len(self._photos)), self._side, self._side
+
+    def _made_at(self) -> int:
+        try:
+            about = json.loads(self._about.read_text(encoding="utf-8"))
+            return int(about["epoch"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return -1
+
+    def _make(self, epoch: int, model: Localizer, inputs: Sequence[int], workers: int) -> None:
+        self._about.unlink(missing_ok=True)
+        try:
+            maps: np.memmap[tuple[int, ...], np.dtype[np.float16]] = np.memmap(
+                self._maps_path, np.float16, "w+", shape=self._shape()
+            )
+            for side in inputs:
+                for i, score_map, _ in predict_maps(model, self._photos, side, workers):
+                    maps[i] = np.maximum(maps[i], _resized(score_map, self._side))
+            maps.flush()
+        except OSError as error:
+            raise TrainingError(
+                f"{self._maps_path}: cannot be written ({error.strerror}); make room and --resume"
+            ) from error
+        write_text(self._about, json.dumps({"epoch": epoch}))
+
+
+def _resized(score_map: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    way = cv2.INTER_AREA if score_map.shape[0] > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(score_map, (side, side), interpolation=way), np.float32)

@@ -1,0 +1,60 @@
+"""Polish: the last epochs see photos at the size of flight and learn from the localizer's own maps.
+
+weights after the last epoch ──train photos at several sizes──▶ maximum of the maps ──views──▶ soft targets
+
+Crops of training are smaller than photos in flight (Touvron et al., "Fixing the train-test resolution
+discrepancy", 2019), and several sizes together see more than one (Radosavovic et al., "Data distillation",
+2018). Soft targets carry over how far each object reaches; what is made here costs nothing in flight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from train.ownmaps import OwnMapFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from train.config import TrainConfig
+    from train.data.types import Image
+    from train.distributed import World
+    from train.localizer import Localizer
+
+SIDE = 256  # of a kept map, px
+MULTIPLE = 32  # sides the network takes
+
+
+class Polish:
+    """Which epochs polish, at what sizes, and the maps that teach there."""
+
+    def __init__(
+        self, run_dir: Path, images: Sequence[Image], negative: int | None, config: TrainConfig
+    ) -> None:
+        self._first, self._eval_size = config.optim.epochs, config.localizer.eval_size
+        self._sizes = config.polish.sizes
+        positive = [i for i, image in enumerate(images) if image.label != negative]
+        self._row = {index: row for row, index in enumerate(positive)}
+        self._maps = OwnMapFile(run_dir, "polish", [images[i] for i in positive], SIDE)
+
+    def covers(self, epoch: int) -> bool:
+        """Whether `epoch`, counted from 0, is one of these."""
+        return epoch >= self._first
+
+    def prepare(self, model: Localizer, workers: int, world: World) -> None:
+        """Have the teacher's maps at hand; `model`: as it is when the first of these epochs begins.
+
+        Raises:
+            TrainingError: the disk is full.
+        """
+        sides = [MULTIPLE * max(1, round(share * self._eval_size / MULTIPLE)) for share in self._sizes]
+        self._maps.prepare(self._first, model, sides, workers, world)
+
+    def get(self, index: int) -> NDArray[np.float32] | None:
+        """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None for a photo of the negative class."""
+        row = self._row.get(index)
+        return None if row is None else self._maps[row]
