@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
 
 class OwnMapFile:
-    """(n, side, side) float16 maps of n photos, in their order; made by rank 0, read by all."""
+    """(n, side, side) float16 maps of the n photos with an object; made by rank 0, read by all."""
 
-    def __init__(self, run_dir: Path, name: str, photos: Sequence[Image], side: int) -> None:
+    def __init__(
+        self, run_dir: Path, name: str, images: Sequence[Image], negative: int | None, side: int
+    ) -> None:
         self._maps_path, self._about = run_dir / f"{name}.f16", run_dir / f"{name}.json"
-        self._photos, self._side = photos, side
+        self.indices = [i for i, image in enumerate(images) if image.label != negative]
+        self._row = {index: row for row, index in enumerate(self.indices)}
+        self._photos, self._side = [images[i] for i in self.indices], side
         self._maps: NDArray[np.float16] | None = None
 
     def prepare(
@@ -55,9 +59,10 @@ class OwnMapFile:
         self._maps = np.memmap(self._maps_path, np.float16, "r", shape=self._shape())
         return makes
 
-    def __getitem__(self, row: int) -> NDArray[np.float32] | None:
-        """(side, side) float32 in [0, 1]; None before `prepare`."""
-        return None if self._maps is None else np.asarray(self._maps[row], np.float32)
+    def get(self, index: int) -> NDArray[np.float32] | None:
+        """(side, side) float32 in [0, 1] of photo `index`; None without an object, and before `prepare`."""
+        row = self._row.get(index)
+        return None if self._maps is None or row is None else np.asarray(self._maps[row], np.float32)
 
     def _shape(self) -> tuple[int, int, int]:
         return max(1, len(self._photos)), self._side, self._side

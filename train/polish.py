@@ -37,9 +37,7 @@ class Polish:
     ) -> None:
         self._first, self._eval_size = config.optim.epochs, config.localizer.eval_size
         self._sizes = config.polish.sizes
-        positive = [i for i, image in enumerate(images) if image.label != negative]
-        self._row = {index: row for row, index in enumerate(positive)}
-        self._maps = OwnMapFile(run_dir, "polish", [images[i] for i in positive], SIDE)
+        self._maps = OwnMapFile(run_dir, "polish", images, negative, SIDE)
 
     def covers(self, epoch: int) -> bool:
         """Whether `epoch`, counted from 0, is one of these."""
@@ -56,5 +54,4 @@ class Polish:
 
     def get(self, index: int) -> NDArray[np.float32] | None:
         """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None for a photo of the negative class."""
-        row = self._row.get(index)
-        return None if row is None else self._maps[row]
+        return self._maps.get(index)

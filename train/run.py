@@ -124,6 +124,8 @@ def _check(config: TrainConfig, dataset: Dataset, world: World) -> None:
             "the negative class; use auto"
         )
     smallest = min(config.optim.batch_size, config.classifier.batch_size, len(dataset.splits["train"]))
+    if config.polish.epochs:
+        smallest = min(smallest, config.polish.batch_size)
     if smallest < world.size:
         raise UsageError(f"{world.size} processes cannot share a batch of {smallest} photos; start fewer")
 

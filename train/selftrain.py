@@ -37,9 +37,7 @@ class OwnMaps:
         self, run_dir: Path, images: Sequence[Image], negative: int | None, config: SelfTrainingConfig
     ) -> None:
         self._config = config
-        positive = [i for i, image in enumerate(images) if image.label != negative]
-        self._row = {index: row for row, index in enumerate(positive)}
-        self._maps = OwnMapFile(run_dir, "own", [images[i] for i in positive], SIDE)
+        self._maps = OwnMapFile(run_dir, "own", images, negative, SIDE)
 
     def round_of(self, epoch: int) -> int:
         """The epoch (from 0) at whose start the maps for `epoch` are made; -1: none yet."""
@@ -59,16 +57,13 @@ class OwnMaps:
         """
         made_at = self.round_of(epoch)
         if made_at >= 0 and self._maps.prepare(made_at, model, [side], workers, world):
-            sure = sum(self.get(index) is not None for index in self._row)
+            indices = self._maps.indices
+            sure = sum(self.get(index) is not None for index in indices)
             _log.info(
-                "own maps at the start of epoch %d: %d of %d photos are sure",
-                made_at + 1,
-                sure,
-                len(self._row),
+                "own maps at the start of epoch %d: %d of %d photos are sure", made_at + 1, sure, len(indices)
             )
 
     def get(self, index: int) -> NDArray[np.float32] | None:
         """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None where there is no sure one."""
-        row = self._row.get(index)
-        found = None if row is None else self._maps[row]
+        found = self._maps.get(index)
         return found if found is not None and presence_score(found) > self._config.sure_fg else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge_runtime.errors import UsageError
 from train.config import PolishConfig
 from train.data.dataset import load_dataset
 from train.distributed import World
@@ -18,6 +20,7 @@ from train.items import ViewSource
 from train.localizer import build_localizer
 from train.losses import soft_cross_entropy
 from train.polish import SIDE, Polish
+from train.run import train_run
 from train.validate import predict_maps
 
 from .tiny import tiny_config, write_tiny_set
@@ -91,7 +94,7 @@ def test_a_view_is_taught_by_its_part_of_the_map(
     assert views(1, 0).target is None
 
 
-def test_it_learns_the_map_it_is_given(dataset: Dataset, config: TrainConfig) -> None:
+def test_it_learns_the_map_it_is_given() -> None:
     logits = torch.zeros(1, 2, 4, 4, requires_grad=True)
     target = torch.zeros(1, 4, 4)
     target[:, :2] = 0.75
@@ -101,21 +104,33 @@ def test_it_learns_the_map_it_is_given(dataset: Dataset, config: TrainConfig) ->
     assert torch.allclose(logits.softmax(1)[:, 1], target, atol=0.05)
 
 
-def test_the_learning_rate_rises_and_falls_again(dataset: Dataset, config: TrainConfig) -> None:
+def test_the_learning_rate_rises_and_falls_again(config: TrainConfig) -> None:
     model = build_localizer(config.localizer, 2)
     nowhere = torch.nn.Identity()
     fitter = Fitter(
         model,
-        nowhere,
+        nowhere,  # type: ignore[arg-type]
         0,
         config,
         10,
         torch.device("cpu"),
         WORLD,
-        polish_steps=20,  # type: ignore[arg-type]
+        polish_steps=20,
     )
     rates = [fitter.lr_factor(at) for at in range(20, 60)]
     assert fitter.lr_factor(19) < 0.01
     assert max(rates) == pytest.approx(config.polish.lr)
     assert rates.index(max(rates)) == 4  # a tenth of 40 steps
     assert rates[-1] < 0.01 * config.polish.lr
+
+
+def test_more_processes_than_photos_in_its_batch_are_refused(
+    tmp_path: Path, dataset: Dataset, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.run.join_world", lambda _: replace(WORLD, size=3))
+    monkeypatch.setattr("train.run.leave_world", lambda _: None)
+    monkeypatch.setattr(World, "main_first", lambda _: nullcontext())
+    few = replace(config, polish=replace(config.polish, batch_size=2))
+    with pytest.raises(UsageError, match="3 processes cannot share a batch of 2 photos; start fewer"):
+        train_run(dataset.root, tmp_path / "run", few)
+    assert not (tmp_path / "run").exists()

@@ -90,13 +90,8 @@ def test_prototypes_and_own_maps_are_the_same_after_a_stop(
 ) -> None:
     settings = {"sst__maps": "both", **OWN_MAPS}
     whole = train_tiny(data, tmp_path / "whole", **settings)
-    monkeypatch.setattr("train.epochs.SAVE_EVERY_S", -1.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(place, _patched(place, call, STOP))
-        with pytest.raises(KeyboardInterrupt):
-            train_tiny(data, tmp_path / "run", **settings)
-    train_tiny(data, tmp_path / "run", resume=True)
-    assert differing(whole, tmp_path / "run", (*DECIDED, "prototypes.safetensors", "own.f16")) == []
+    run = _stopped_and_resumed(place, call, data, tmp_path / "run", monkeypatch, settings)
+    assert differing(whole, run, (*DECIDED, "prototypes.safetensors", "own.f16")) == []
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -114,18 +109,25 @@ def test_polishing_is_the_same_after_a_stop(
     whole = train_tiny(data, tmp_path / "whole", **settings)
     assert len(metrics_of(whole)["history"]) == 3
     assert differing(finished, whole) == ["last.safetensors", BEST]
-    monkeypatch.setattr("train.epochs.SAVE_EVERY_S", -1.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(place, _patched(place, call, STOP))
-        with pytest.raises(KeyboardInterrupt):
-            train_tiny(data, tmp_path / "run", **settings)
-    train_tiny(data, tmp_path / "run", resume=True)
-    assert differing(whole, tmp_path / "run", (*DECIDED, "polish.f16")) == []
+    run = _stopped_and_resumed(place, call, data, tmp_path / "run", monkeypatch, settings)
+    assert differing(whole, run, (*DECIDED, "polish.f16")) == []
 
 
 def test_own_maps_change_what_is_learned(data: Path, finished: Path, tmp_path: Path) -> None:
     taught = train_tiny(data, tmp_path / "run", **OWN_MAPS)
     assert differing(finished, taught) == ["last.safetensors", BEST]
+
+
+def _stopped_and_resumed(
+    place: str, call: int, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> Path:
+    """`out` of a run that was stopped in the n-th call of `place`, then went on to its end."""
+    monkeypatch.setattr("train.epochs.SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, _patched(place, call, STOP))
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(data, out, **settings)
+    return train_tiny(data, out, resume=True)
 
 
 def _patched(place: str, call: int, error: BaseException) -> Any:
