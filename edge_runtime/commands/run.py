@@ -88,7 +88,8 @@ def run(**options: Any) -> None:
     """Run a model on a camera, video or folder of images.
 
     One JSON record per frame goes to each sink, also when nothing is found; a summary goes to stderr.
-    Ctrl-C or SIGTERM ends the run within a second, with whole files and exit code 0.
+    Ctrl-C or SIGTERM ends the run within a second, with whole files and exit code 0;
+    a second Ctrl-C ends it at once.
 
     \b
     dips-edge run --source demo --sink video:demo.mp4
