@@ -121,7 +121,7 @@ class SelfTrainingConfig:
 class PolishConfig:
     """Last epochs at the size of flight, taught by the localizer's own maps, see train/polish.py."""
 
-    epochs: int = 0  # after those of `optim.epochs`
+    epochs: int = 2  # after those of `optim.epochs`; 0: none
     sizes: tuple[float, ...] = (0.83, 1.17, 1.33)  # the teacher's inputs, of `localizer.eval_size`
     crop: tuple[float, float] = (0.75, 1.0)  # side of a view as a share of the photo
     batch_size: int = 8
@@ -175,6 +175,7 @@ PAPER: Mapping[str, Any] = {
     "losses.crf_scale": 1.0,
     "losses.crf_every": 1,
     "selftrain.from_epoch": 0,
+    "polish.epochs": 0,
     "optim.name": "sgd",
     "optim.lr": 0.01,
     "optim.encoder_lr": 0.01,
@@ -198,8 +199,11 @@ def preset_config(name: str) -> TrainConfig:
 
 
 def read_run_config(run_dir: Path) -> TrainConfig:
-    """The configuration of a run. Raises UsageError when the folder holds none."""
-    return read_config_of(run_dir, TrainConfig(), TRAIN)
+    """The configuration of a run. Raises UsageError when the folder holds none.
+
+    One from before there was polish has none: it is over after its epochs, also where it is resumed.
+    """
+    return read_config_of(run_dir, override(TrainConfig(), {"polish.epochs": 0}), TRAIN)
 
 
 def read_toml(path: Path) -> TrainConfig:

@@ -73,6 +73,8 @@ class Fitter:
             Loss values by name and the learning rate; the caller checks that they are finite.
         """
         at = self._at(epoch, index)
+        if (epoch, index) == (self._config.optim.epochs, 0):
+            self._optimizer.state.clear()  # polish: another loss, other photos, other batches
         sequence = np.random.SeedSequence([self._config.seed, STEP_STREAM, at, self._world.rank])
         seed = int(sequence.generate_state(1)[0])
         torch.manual_seed(seed)  # dropout and stochastic depth

@@ -132,6 +132,14 @@ def test_the_run_of_a_baseline_is_called_one_wherever_it_is_read(
         read(tmp_path)
 
 
+def test_a_run_from_before_polish_has_none(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[optim]\nepochs = 3\n", encoding="utf-8")
+    assert read_run_config(tmp_path).polish.epochs == 0
+    (tmp_path / "config.toml").write_text(to_toml(TrainConfig()), encoding="utf-8")
+    assert read_run_config(tmp_path).polish == TrainConfig().polish
+    assert TrainConfig().polish.epochs > 0
+
+
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no run of `dips-edge train`"):
         read_run_config(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -122,6 +122,24 @@ def test_the_learning_rate_rises_and_falls_again(config: TrainConfig) -> None:
     assert max(rates) == pytest.approx(config.polish.lr)
     assert rates.index(max(rates)) == 4  # a tenth of 40 steps
     assert rates[-1] < 0.01 * config.polish.lr
+
+
+def test_it_begins_with_a_fresh_optimiser(
+    tmp_path: Path, dataset: Dataset, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polishing, steps = Fitter.step, []
+
+    def step(fitter: Fitter, *args: Any) -> dict[str, float]:
+        values = polishing(fitter, *args)
+        steps.append(int(fitter.state()["optim.0.step"]))
+        return values
+
+    monkeypatch.setattr(Fitter, "step", step)
+    train_run(dataset.root, tmp_path / "run", config)
+    before, after = steps[: steps.index(1, 1)], steps[steps.index(1, 1) :]
+    assert before == list(range(1, len(before) + 1))
+    assert after == list(range(1, len(after) + 1))
+    assert len(after) < len(before)  # batches of 8 and not of 4
 
 
 def test_more_processes_than_photos_in_its_batch_are_refused(

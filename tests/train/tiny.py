@@ -33,6 +33,7 @@ SETTINGS = {
     "localizer.size": "64",
     "localizer.eval_size": "64",
     "optim.epochs": "2",
+    "polish.epochs": "0",
     "optim.batch_size": "4",
 }
 FLAGS = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]

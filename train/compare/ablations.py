@@ -72,6 +72,7 @@ def _rows() -> Mapping[str, Ablation]:
             "from the third epoch on, half of the views learn from the localizer's own sure maps",
             {"selftrain.from_epoch": 3},
         ),
+        "polish-off": Ablation("polish", "no last epochs at the size of flight", {"polish.epochs": 0}),
         "polish2": Ablation(
             "polish", "two last epochs at the size of flight, taught by own maps", {"polish.epochs": 2}
         ),
