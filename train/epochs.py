@@ -65,8 +65,9 @@ class Course:
 
     `batches(epoch)`: global batches of indices into `images`. `load(epoch, index)`: one item of a batch.
     `score(glance)`: higher is better; None: nothing to judge by, so the latest epoch. `selection` says in
-    words what `score` looks at. `unreadable`: ids of photos known to be unreadable before. `begin(epoch)`:
-    called in every process before an epoch is begun or gone on with.
+    words what `score` looks at; the latest epoch within `slack` of the highest score is the best.
+    `unreadable`: ids of photos known to be unreadable before. `begin(epoch)`: called in every process before
+    an epoch is begun or gone on with.
     """
 
     images: Sequence[Image]
@@ -75,6 +76,7 @@ class Course:
     load: Callable[[int, int], Any]
     score: Callable[[Glance], float | None]
     selection: str
+    slack: float = 0.0
     unreadable: Sequence[str] = ()
     begin: Callable[[int], None] | None = None
 
@@ -101,7 +103,7 @@ class _Position:
     step: int = 0
     sums: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    best_score: float = -1.0
+    best_score: float = -1.0  # the highest so far
     best_epoch: int = 0
     skipped: list[str] = dataclasses.field(default_factory=list)
 
@@ -189,8 +191,9 @@ class _Loop:
             if name != "epoch" and value is not None:
                 events.add_scalar(name.replace("val_", "val/"), value, (at.epoch + 1) * self._steps)
         score = course.score(seen)
-        if score is None or score >= at.best_score:  # of equals, or with nothing to judge by: the latest
-            at.best_score, at.best_epoch = -1.0 if score is None else score, at.epoch + 1
+        if score is None or score >= at.best_score - course.slack:
+            at.best_score = -1.0 if score is None else max(score, at.best_score)
+            at.best_epoch = at.epoch + 1
             self._save_best()
         seconds = self._learner.seconds | {"val": time.perf_counter() - start}
         self._run.spent({f"localizer/{name}": value for name, value in seconds.items()})

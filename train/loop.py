@@ -72,6 +72,7 @@ def fit_localizer(
         load=ViewSource(images, store.maps, proposals[:count], config, own, polish),
         score=choice.score,
         selection=choice.words,
+        slack=choice.slack,
         unreadable=[image.image_id for i, image in enumerate(photos) if not store.readable(i)],
         begin=learner.begin,
     )

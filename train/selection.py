@@ -17,28 +17,23 @@ if TYPE_CHECKING:
 
 FEWEST = 10  # val photos with and without an object from which on telling them apart says something
 LOST = 0.9  # AUC; runs that ended below found at best 84 points of boxes, most above it 86 to 98
-TIE = 1e-6  # a point of agreement against AUC: all 100 weigh as one pair of photos in 10,000
+SLACK = 0.001  # of AUC: one pair in a thousand; between epochs so alike, the later has learned more
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Choice:
     """How epochs are compared. `words`: what `score` looks at, as metrics.json and the report say it.
-    `score(glance)`: higher is better; None where val says nothing."""
+    `score(glance)`: higher is better; None where val says nothing. The latest epoch within `slack` of the
+    highest score is taken."""
 
     words: str
     score: Callable[[Glance], float | None]
-
-
-def _separation(seen: Glance) -> float | None:
-    """AUC of the map's presence score; agreement with proposals only tells equals apart (it is often 1)."""
-    if seen.separation is None:
-        return None
-    return seen.separation + TIE * (seen.agreement or 0.0)
+    slack: float = 0.0
 
 
 BY_BOXES = Choice("val boxes", lambda seen: seen.boxes)
-BY_SEPARATION = Choice("separation of val photos", _separation)
+BY_SEPARATION = Choice("separation of val photos", lambda seen: seen.separation, SLACK)
 BY_PROPOSALS = Choice("proposal agreement", lambda seen: seen.agreement)
 CHOICES = {"boxes": BY_BOXES, "separation": BY_SEPARATION, "proposals": BY_PROPOSALS}
 

@@ -30,7 +30,7 @@ def chosen(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, float]]
     for name, choice in CHOICES.items():
         scores = [score for score in map(choice.score, looks) if score is not None]
         if scores and len(scores) == len(looks):
-            taken[name] = max(range(len(scores)), key=lambda e: (scores[e], e))
+            taken[name] = max(e for e, score in enumerate(scores) if score >= max(scores) - choice.slack)
     if "boxes" not in taken:
         raise ValueError("val had no boxes")
     boxes = [look.boxes or 0.0 for look in looks]

@@ -44,15 +44,6 @@ def test_the_epoch_is_chosen_by_the_best_that_val_allows(
     assert choice.score(SEEN) == pytest.approx(score, abs=1e-4)
 
 
-def test_equal_separations_are_told_apart_by_agreement_and_by_nothing_more() -> None:
-    def score(separation: float, agreement: float | None) -> float:
-        found = CHOICES["separation"].score(Glance(40.0, agreement, 90.0, separation))
-        assert found is not None
-        return found
-
-    assert score(1.0, 60.0) > score(1.0, 50.0) > score(1.0, None) > score(0.9998, 100.0)
-
-
 def test_every_choice_can_be_without_an_answer() -> None:
     blank = Glance(boxes=None, agreement=None, class_acc=50.0, separation=None)
     assert [choice.score(blank) for choice in CHOICES.values()] == [None, None, None]

@@ -15,6 +15,7 @@ from edge_runtime.errors import DipsEdgeError, ModelError, TrainingError, UsageE
 from train.checkpoint import load_tensors
 from train.data.quarantine import read_quarantine
 from train.localizer import load_localizer
+from train.selection import FEWEST
 from train.settings import to_toml
 from train.validate import Glance
 
@@ -102,6 +103,27 @@ def test_of_equally_good_epochs_the_latest_is_taken(
     alike = Glance(boxes=70.0, agreement=None, class_acc=50.0, separation=None)
     monkeypatch.setattr(train.loop, "glance", lambda *_: alike)
     assert metrics_of(train_tiny(data, tmp_path / "run"))["best_epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("told_apart", "best_epoch"),
+    [
+        pytest.param((1.0, 0.9992, 0.9985), 2, id="all but as good, then clearly worse"),
+        pytest.param((0.9985, 0.9992, 0.998), 2, id="alike to an earlier one only, not to the highest"),
+        pytest.param((0.9, 1.0, 0.998), 2, id="the highest"),
+    ],
+)
+@pytest.mark.usefixtures("no_figures")
+def test_of_epochs_that_tell_photos_apart_all_but_equally_well_the_latest_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told_apart: tuple[float, ...], best_epoch: int
+) -> None:
+    looks = iter([Glance(None, agreement=None, class_acc=50.0, separation=value) for value in told_apart])
+    monkeypatch.setattr(train.loop, "glance", lambda *_: next(looks))
+    photos = write_tiny_set(tmp_path / "set", val=FEWEST)
+    run = train_tiny(photos, tmp_path / "run", select="separation", optim__epochs=3)
+    metrics = metrics_of(run)
+    assert metrics["best_epoch"] == best_epoch
+    assert load_tensors(run / "localizer.safetensors")[1]["epoch"] == best_epoch
 
 
 @pytest.mark.usefixtures("no_figures")
