@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ import torch
 from edge_runtime.errors import ModelError, TrainingError
 from train.checkpoint import load_tensors, save_tensors, write_text
 from train.data.photolist import what_changed, write_photo_list
+from train.mapfile import has_size, open_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,13 +71,13 @@ class AttentionStore:
             (run_dir / "features.f16", np.float16, (n, features)),
             (run_dir / "attention.done", np.uint8, (n,)),
         ]
-        if not known or not all(_has_size(*part) for part in parts):
+        if not known or not all(has_size(*part) for part in parts):
             for path, _, _ in parts:
                 path.unlink(missing_ok=True)  # not overwritten: another run may share it
-        self.maps, self.features, self.done = (_open(*part) for part in parts)
+        self.maps, self.features, self.done = (open_map(*part) for part in parts)
         self._leave_out(np.asarray(not_needed, np.int64))
         if not (np.asarray(self.done) == TO_DO).any():
-            self.maps, self.features = (_open(*part, "r") for part in parts[:2])
+            self.maps, self.features = (open_map(*part, "r") for part in parts[:2])
 
     @staticmethod
     def _check_or_write(path: Path, about: dict[str, Any], images: Sequence[Image]) -> None:
@@ -228,30 +228,3 @@ def about_photos(images: Sequence[Image]) -> dict[str, str]:
 def digest(lines: Iterable[str]) -> str:
     """SHA-256 of the lines: tells whether a list is still the same."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _has_size(path: Path, dtype: Any, shape: tuple[int, ...]) -> bool:
-    return path.exists() and path.stat().st_size == _bytes(dtype, shape)
-
-
-def _bytes(dtype: Any, shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape)) * int(np.dtype(dtype).itemsize)
-
-
-def _open(
-    path: Path, dtype: Any, shape: tuple[int, ...], mode: Literal["r", "r+"] = "r+"
-) -> np.memmap[Any, Any]:
-    """Map a file, made of zeros if it is not there; its space is reserved, so that a full disk shows here."""
-    if not _has_size(path, dtype, shape):
-        size = _bytes(dtype, shape)
-        try:
-            with path.open("wb") as file:
-                file.truncate(size)
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise TrainingError(
-                f"{path}: no room for its {size / 1e6:.0f} MB ({error.strerror}); make some and --resume"
-            ) from error
-    return np.memmap(path, dtype, mode, shape=shape)

@@ -83,6 +83,14 @@ class World:
         mean = float(self.mean(torch.tensor(float(count), device=self.device)))
         return count / mean if mean else 0.0
 
+    def copy_from_main(self, module: nn.Module) -> None:
+        """Rank 0's weights in every process, and its running statistics: each keeps those of its photos."""
+        for value in module.state_dict().values() if self.size > 1 else ():
+            sent = value.contiguous()
+            with _peers_needed():
+                dist.broadcast(sent, src=0)
+            value.copy_(sent)
+
     def wrap(self, model: nn.Module) -> nn.Module:
         """Average gradients over processes."""
         return DistributedDataParallel(model) if self.size > 1 else model

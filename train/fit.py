@@ -82,12 +82,13 @@ class Fitter:
             group["lr"] = base * self.lr_factor(at)
         self.model.train()
         batch = self._objective.batch(items, seed)
-        with Timer(self.seconds, "forward"):
+        part = "" if epoch < self._config.optim.epochs else "polish "
+        with Timer(self.seconds, part + "forward"):
             x = normalise(batch.rgb, self.model.mean, self.model.std)
             with autocast(self._device):
                 map_logits, class_logits = self._wrapped(x.contiguous(memory_format=torch.channels_last))
         losses = self._objective.losses(batch, map_logits.float(), class_logits, epoch, index)
-        with Timer(self.seconds, "backward"):
+        with Timer(self.seconds, part + "backward"):
             self._optimizer.zero_grad()
             self._scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
             self._scaler.unscale_(self._optimizer)

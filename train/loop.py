@@ -19,6 +19,7 @@ from train.localizer import Localizer, build_localizer
 from train.polish import Polish
 from train.selection import choice_for, warn_if_lost
 from train.selftrain import OwnMaps
+from train.shared import Timer
 from train.validate import Glance, glance
 
 if TYPE_CHECKING:
@@ -130,11 +131,14 @@ class _LocalizerLearner:
         if not polishes and self._own.round_of(epoch) < 0:
             return
         self._judged.load_state_dict(self._fitter.evaluated_state())
+        run.world.copy_from_main(self._judged)
         self._judged.eval()
-        if polishes:
-            self._polish.prepare(self._judged, run.workers, run.world)
-        else:
-            self._own.prepare(epoch, self._judged, run.config.localizer.eval_size, run.workers, run.world)
+        with Timer(self.seconds, "own maps"):
+            if polishes:
+                self._polish.prepare(self._judged, run.workers, run.world)
+            else:
+                side = run.config.localizer.eval_size
+                self._own.prepare(epoch, self._judged, side, run.workers, run.world)
 
     def look(self) -> Glance:
         self._judged.load_state_dict(self._fitter.evaluated_state())

@@ -1,6 +1,8 @@
 """Maps the localizer itself gives of train photos, kept on the disk so that a killed run goes on with them.
 
 weights ──whole photos at one or more sizes──▶ maximum of the maps ──▶ RUN/<name>.f16, RUN/<name>.json
+
+The batches of photos are dealt to the processes there are, and the maps do not depend on how many these are.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge_runtime.errors import TrainingError
 from train.checkpoint import write_text
-from train.validate import predict_maps
+from train.distributed import wait_until_seen
+from train.mapfile import has_size, open_map
+from train.validate import BATCH, predict_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class OwnMapFile:
-    """(n, side, side) float16 maps of the n photos with an object; made by rank 0, read by all."""
+    """(n, side, side) float16 maps of the n photos with an object; made and read by all processes."""
 
     def __init__(
         self, run_dir: Path, name: str, images: Sequence[Image], negative: int | None, side: int
@@ -47,16 +50,18 @@ class OwnMapFile:
             model: as it is at the start of `epoch`. inputs: sides it looks with, px; the maximum is kept.
 
         Returns:
-            Whether they were made now (rank 0 alone makes them).
+            Whether they were made now.
 
         Raises:
             TrainingError: the disk is full.
         """
-        makes = world.main and self._made_at() != epoch
+        makes = world.agree(self._made_at() != epoch)
         if makes:
-            self._make(epoch, model, inputs, workers)
-        world.barrier()
-        self._maps = np.memmap(self._maps_path, np.float16, "r", shape=self._shape())
+            self._make(model, inputs, workers, world)
+            world.barrier()
+            if world.main:
+                write_text(self._about, json.dumps({"epoch": epoch}))
+        self._maps = open_map(self._maps_path, np.float16, self._shape(), "r")
         return makes
 
     def get(self, index: int) -> NDArray[np.float32] | None:
@@ -68,27 +73,29 @@ class OwnMapFile:
         return max(1, len(self._photos)), self._side, self._side
 
     def _made_at(self) -> int:
+        if not has_size(self._maps_path, np.float16, self._shape()):
+            return -1
         try:
             about = json.loads(self._about.read_text(encoding="utf-8"))
             return int(about["epoch"])
         except (OSError, ValueError, KeyError, TypeError):
             return -1
 
-    def _make(self, epoch: int, model: Localizer, inputs: Sequence[int], workers: int) -> None:
-        self._about.unlink(missing_ok=True)
-        try:
-            maps: np.memmap[tuple[int, ...], np.dtype[np.float16]] = np.memmap(
-                self._maps_path, np.float16, "w+", shape=self._shape()
-            )
-            for side in inputs:
-                for i, score_map, _ in predict_maps(model, self._photos, side, workers):
-                    maps[i] = np.maximum(maps[i], _resized(score_map, self._side))
-            maps.flush()
-        except OSError as error:
-            raise TrainingError(
-                f"{self._maps_path}: cannot be written ({error.strerror}); make room and --resume"
-            ) from error
-        write_text(self._about, json.dumps({"epoch": epoch}))
+    def _make(self, model: Localizer, inputs: Sequence[int], workers: int, world: World) -> None:
+        """Fill the rows of this process. Whole batches: last bits depend on who shares one."""
+        with world.main_first():
+            if world.main:
+                self._about.unlink(missing_ok=True)
+            else:
+                wait_until_seen(self._maps_path)
+            maps = open_map(self._maps_path, np.float16, self._shape())
+        rows = range(len(self._photos))
+        mine = [row for start in world.share(rows[::BATCH]) for row in rows[start : start + BATCH]]
+        maps[mine] = 0
+        for side in inputs:
+            for k, score_map, _ in predict_maps(model, [self._photos[row] for row in mine], side, workers):
+                maps[mine[k]] = np.maximum(maps[mine[k]], _resized(score_map, self._side))
+        maps.flush()
 
 
 def _resized(score_map: NDArray[np.float32], side: int) -> NDArray[np.float32]:

@@ -56,7 +56,7 @@ class OwnMaps:
             TrainingError: the disk is full.
         """
         made_at = self.round_of(epoch)
-        if made_at >= 0 and self._maps.prepare(made_at, model, [side], workers, world):
+        if made_at >= 0 and self._maps.prepare(made_at, model, [side], workers, world) and world.main:
             indices = self._maps.indices
             sure = sum(self.get(index) is not None for index in indices)
             _log.info(

@@ -30,6 +30,7 @@ SMALL = {
     "localizer.eval_size": "224",
     "classifier.epochs": "1",
     "optim.epochs": "1",
+    "polish.epochs": "0",
     "optim.batch_size": "8",
     "classifier.batch_size": "8",
 }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from train.data.types import Dataset
 
 STEP_PARTS = ("seeds", "forward", "cls", "crf", "backward")
+POLISH_PARTS = ("polish forward", "polish backward")
 HARVEST = ("attention", "proposals")
 
 
@@ -52,19 +53,22 @@ def main(run: Path, data: Path, threads: int, batches: int, device: str) -> None
 
 
 def _say_parts(seconds: dict[str, float], config: TrainConfig, dataset: Dataset) -> None:
-    optim, labels = config.optim, [photo.label for photo in dataset.splits["train"]]
-    drawn = epoch_batches(labels, dataset.negative, optim.negatives, optim.batch_size, config.seed, 0)
-    views, looks = (
-        sum(len(batch) for batch in drawn) * optim.epochs,
-        optim.epochs * len(dataset.splits["val"]),
-    )
-    rows = {name: (seconds.get(f"localizer/{name}", 0.0), views) for name in STEP_PARTS}
-    rows["loading, writing"] = (
-        seconds["localizer"] - sum(v for k, v in seconds.items() if k.startswith("localizer/")),
-        views,
-    )
+    train, optim, polish = dataset.splits["train"], config.optim, config.polish
+    views = _photos(config, dataset, optim.batch_size) * optim.epochs
+    polished = _photos(config, dataset, polish.batch_size) * polish.epochs
+    first, every = config.selftrain.from_epoch, config.selftrain.every
+    rounds = len(range(first - 1, optim.epochs, every)) if first else 0
+    shown = sum(photo.label != dataset.negative for photo in train)
+    counts = dict.fromkeys(STEP_PARTS, views) | dict.fromkeys(POLISH_PARTS, polished)
+    counts["own maps"] = shown * (rounds + (len(polish.sizes) if polish.epochs else 0))
+    rows = {name: (seconds.get(f"localizer/{name}", 0.0), count) for name, count in counts.items() if count}
+    named = sum(v for k, v in seconds.items() if k.startswith("localizer/"))
+    rows["loading, writing"] = (seconds["localizer"] - named, views + polished)
+    looks = (optim.epochs + polish.epochs) * len(dataset.splits["val"])
     rows["look at val"] = (seconds.get("localizer/val", 0.0), looks)
     click.echo(f"{optim.epochs} epochs of {views // optim.epochs} views, batches of {optim.batch_size}")
+    if polish.epochs:
+        click.echo(f"{polish.epochs} of polish, of {polished // polish.epochs}, of {polish.batch_size}")
     click.echo(f"{'part':<18}{'s in all':>10}{'photos':>9}{'ms a photo':>12}{'share':>8}")
     for name, (spent, count) in rows.items():
         share = 100 * spent / seconds["localizer"]
@@ -74,6 +78,13 @@ def _say_parts(seconds: dict[str, float], config: TrainConfig, dataset: Dataset)
     for name in HARVEST:
         spent = seconds.get(name, 0.0)
         click.echo(f"{name + ', once':<18}{spent:10.1f}{shown:9}{1e3 * spent / max(shown, 1):12.1f}")
+
+
+def _photos(config: TrainConfig, dataset: Dataset, batch_size: int) -> int:
+    """How many photos an epoch shows."""
+    labels = [photo.label for photo in dataset.splits["train"]]
+    drawn = epoch_batches(labels, dataset.negative, config.optim.negatives, batch_size, config.seed, 0)
+    return sum(map(len, drawn))
 
 
 def _say_harvest(

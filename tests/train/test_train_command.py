@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import train.run
@@ -294,9 +295,10 @@ def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
 def test_two_processes_share_one_global_batch(tmp_path: Path) -> None:
     data = write_tiny_set(tmp_path / "set", train=8)
     one, two = tmp_path / "one", tmp_path / "two"
-    assert _start(data, one).wait(600) == 0
+    own = ("--set", "selftrain.from_epoch=2", "--set", "polish.epochs=1", "--set", "polish.batch_size=4")
+    assert _start(data, one, *own).wait(600) == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
-    command = [*torchrun, *DIPS_EDGE, "train", str(data), "--out", str(two), "--device", "cpu", *FLAGS]
+    command = [*torchrun, *DIPS_EDGE, "train", str(data), "--out", str(two), "--device", "cpu", *FLAGS, *own]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     alone, shared = (json.loads((out / "metrics.json").read_text()) for out in (one, two))
@@ -305,6 +307,10 @@ def test_two_processes_share_one_global_batch(tmp_path: Path) -> None:
     for name in ("cpa", "head", "total"):
         assert second[name] == pytest.approx(first[name], rel=0.25), name
     assert second["lr"] == pytest.approx(first["lr"])  # as many steps of as many photos
+    assert len(alone["history"]) == len(shared["history"]) == 3
+    for kept in ("own.f16", "polish.f16"):
+        maps = [np.fromfile(out / kept, np.float16).reshape(8, -1) for out in (one, two)]
+        assert all((m.max(1) > 0).all() for m in maps), kept  # no photo was left out
     ids = [json.loads(line)["id"] for line in (two / "proposals.jsonl").read_text().splitlines()]
     assert ids == [json.loads(line)["id"] for line in (one / "proposals.jsonl").read_text().splitlines()]
 

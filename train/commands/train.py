@@ -59,7 +59,9 @@ SETTINGS = {
 @click.option("--encoder", metavar="NAME", help="timm encoder of the localizer.")
 @click.option("--encoder-weights", metavar="FILE", help="Its .safetensors, or `none` for random weights.")
 @click.option("--classifier", type=click.Choice(["cnn", "linear"]), help="What scores the proposals.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes of the localizer over the photos, polish apart.")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Passes of the localizer over the photos, less polish."
+)
 @click.option("--batch-size", type=click.IntRange(1), help="Photos per step, over all processes together.")
 @click.option("--size", type=click.IntRange(32), help="Side of the training crop, px, a multiple of 32.")
 @click.option("--eval-size", type=click.IntRange(32), help="Side at val, test and in flight, px.")
