@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 LIVE_EVERY_S, PLAIN_EVERY_S = 0.2, 20.0
 
@@ -53,6 +55,14 @@ class Progress:
             sys.stderr.write("\n")
         elif self._plain and self._done and kind is None:
             _log.info("%s", self._line(time.monotonic()))
+
+
+def counted(items: Iterable[T], what: str, total: int, shown: bool = True) -> Iterator[T]:
+    """The items, one by one, with a `Progress` over them."""
+    with Progress(what, total, shown) as progress:
+        for item in items:
+            yield item
+            progress.step()
 
 
 def clock(seconds: float) -> str:

@@ -8,6 +8,7 @@ layer learned (Touvron et al., "Fixing the train-test resolution discrepancy", 2
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from edge_runtime.progress import counted
 from train.checkpoint import FILES, load_tensors, save_tensors
 from train.evaluation.predict import BATCH, predict_batches
 from train.localizer import load_localizer
 from train.logistic import fit_layer
-from train.tensors import normalise, stack_images
+from train.tensors import normalise, same_weights, stack_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,12 +56,16 @@ def refit_class_heads(run: Run[TrainConfig], unreadable: Sequence[str] = ()) -> 
         return
     if len(images) > MOST:
         images = [images[i] for i in np.linspace(0, len(images) - 1, MOST).round().astype(int)]
+    seen: tuple[Localizer, Tensor, Tensor] | None = None
     for which, name in FILES.items():
         tensors, meta = load_tensors(run.out / name)
         if meta.get(MARK) == "refit":
             continue
-        model = load_localizer(run.out, which).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        features, labels = _features(run, model, images)
+        model = load_localizer(run.out, which)
+        if seen is None or not same_weights(model, seen[0]):
+            on_device = copy.deepcopy(model).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            seen = (model, *_features(run, on_device, images))
+        _, features, labels = seen
         start = [part.detach().cpu() for part in model.class_head[1].parameters()]
         weight, bias = (part.double() for part in start)
         fitted = [part.float() for part in fit_layer(weight, bias, features.double(), labels, PULL)]
@@ -86,7 +92,7 @@ def _features(run: Run[TrainConfig], model: Localizer, images: Sequence[Image]) 
 
     side, watch = run.config.localizer.eval_size, run.quarantine.watch(images)
     seen = predict_batches(infer, images, (side, side), BATCH, run.workers, watch)
-    rows = [(image.label, feature) for image, feature, _ in seen]
+    rows = [(image.label, feature) for image, feature, _ in counted(seen, "class head", len(images))]
     return torch.from_numpy(np.stack([f for _, f in rows])), torch.tensor([label for label, _ in rows])
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge_runtime.progress import counted
 from train.checkpoint import write_text
 from train.distributed import wait_until_seen
 from train.mapfile import has_size, open_map
@@ -91,9 +92,11 @@ class OwnMapFile:
             maps = open_map(self._maps_path, np.float16, self._shape())
         rows = range(len(self._photos))
         mine = [row for start in world.share(rows[::BATCH]) for row in rows[start : start + BATCH]]
+        photos = [self._photos[row] for row in mine]
         maps[mine] = 0
         for side in inputs:
-            for k, score_map, _ in predict_maps(model, [self._photos[row] for row in mine], side, workers):
+            found = predict_maps(model, photos, side, workers)
+            for k, score_map, _ in counted(found, f"own maps at {side} px", len(photos), world.main):
                 maps[mine[k]] = np.maximum(maps[mine[k]], _resized(score_map, self._side))
         maps.flush()
 

@@ -83,6 +83,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks on one device have equal weights and statistics, to the bit."""
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
+
+
 def usable_cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+import train.class_head
 from train.checkpoint import FILES, load_tensors, save_tensors
 from train.class_head import KEYS, PULL, refit_class_heads
 from train.data.dataset import load_dataset
@@ -97,6 +98,24 @@ def test_what_is_done_is_not_done_again_and_the_rest_is(run: Run[TrainConfig]) -
     refit_class_heads(run)
     assert (run.out / FILES["best"]).read_bytes() == whole[FILES["best"]]
     assert load_tensors(run.out / FILES["last"])[1]["class_head"] == "refit"
+
+
+@pytest.mark.parametrize("alike", [True, False], ids=["the same", "not the same"])
+def test_two_checkpoints_of_the_same_weights_look_at_the_photos_once(
+    run: Run[TrainConfig], monkeypatch: pytest.MonkeyPatch, alike: bool
+) -> None:
+    looks = []
+    features = train.class_head._features
+    monkeypatch.setattr(train.class_head, "_features", lambda *args: (looks.append(1), features(*args))[1])
+    _, meta = load_tensors(run.out / FILES["last"])
+    tensors, _ = load_tensors(run.out / FILES["best"])
+    if not alike:
+        tensors = {k: v + 0.01 if v.is_floating_point() else v for k, v in tensors.items()}
+    save_tensors(run.out / FILES["last"], tensors, meta)
+    refit_class_heads(run)
+    assert len(looks) == (1 if alike else 2)
+    heads = [load_tensors(run.out / name)[0]["model." + KEYS[0]] for name in FILES.values()]
+    assert torch.equal(*heads) == alike
 
 
 def test_a_photo_that_cannot_be_read_is_left_out(run: Run[TrainConfig]) -> None:

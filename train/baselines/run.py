@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edge_runtime.errors import UsageError
-from edge_runtime.progress import clock
+from edge_runtime.progress import clock, counted
 from train.attention_store import digest
 from train.baselines.config import check_baseline, read_baseline_config, resolve_baseline
 from train.baselines.explain import build_baseline, load_baseline, predict_baseline
@@ -21,7 +21,7 @@ from train.checkpoint import FILES, save_tensors
 from train.data.dataset import load_dataset
 from train.data.manifest import known_digest
 from train.distributed import join_world, leave_world, wait_until_seen
-from train.evaluation.evaluate_run import judge_checkpoint, write_results
+from train.evaluation.evaluate_run import judge_checkpoint, judge_checkpoints, write_results
 from train.evaluation.split_scores import PresenceRule
 from train.shared import Run, check_new, read_seconds, start_run
 from train.tensors import choose_device, reuse_memory, usable_cores
@@ -111,7 +111,9 @@ def _stages(run: Run[BaselineConfig]) -> None:
         outcome = learn(run, meta) if method_class(run.config.method).LEARNS else _fit(run, meta)
     with run.stage("evaluation"):
         if run.world.main:
-            results = {which: _judge(run, which) for which in FILES}
+            results = judge_checkpoints(
+                lambda which: load_baseline(run.out, which), lambda which, model: _judge(run, which, model)
+            )
             write_results(run, outcome, results, run.config.photos.eval_size)
     if run.world.main:
         stages = {name: s for name, s in run.seconds.items() if "/" not in name}
@@ -130,11 +132,11 @@ def _fit(run: Run[BaselineConfig], meta: dict[str, Any]) -> Outcome:
     return outcome
 
 
-def _judge(run: Run[BaselineConfig], which: str) -> dict[str, Any]:
-    model: Baseline = load_baseline(run.out, which)
+def _judge(run: Run[BaselineConfig], which: str, model: Baseline) -> dict[str, Any]:
     model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(images: Sequence[Image]) -> Iterator[Prediction]:
-        return predict_baseline(model, images, workers=run.workers, on_skip=run.quarantine.watch(images))
+        found = predict_baseline(model, images, workers=run.workers, on_skip=run.quarantine.watch(images))
+        return counted(found, f"{which} checkpoint", len(images))
 
     return judge_checkpoint(run.dataset, which, predict, PresenceRule.CLASS)

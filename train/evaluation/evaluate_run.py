@@ -5,13 +5,15 @@ RUN ──evaluate──▶ metrics.json ──▶ report.html
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from train.checkpoint import FILES, write_text
+from edge_runtime.progress import counted
+from train.checkpoint import write_text
 from train.evaluation.evaluate import choose_thresholds, evaluate_split, report_split, score_split
 from train.evaluation.metrics_center import center_box_figures
 from train.evaluation.predict import predict_run
@@ -19,6 +21,7 @@ from train.evaluation.presence import KEY, fit_on_val
 from train.evaluation.report import write_report
 from train.evaluation.split_scores import PresenceRule, pseudo_boxes
 from train.localizer import load_localizer
+from train.tensors import same_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,9 +33,11 @@ if TYPE_CHECKING:
     from train.data.types import Dataset, Image
     from train.epochs import Outcome
     from train.evaluation.evaluate import Prediction
+    from train.localizer import Localizer
     from train.proposals import Proposal
     from train.shared import AnyRun, Run
 
+M = TypeVar("M", bound=torch.nn.Module)
 _log = logging.getLogger(__name__)
 SAID = (
     "max_box_acc_v2",
@@ -51,16 +56,31 @@ def evaluate_run(
     proposals = pseudo_boxes(run.dataset.splits["val"], val_proposals)
     side = run.config.localizer.eval_size
 
-    def judge(which: str) -> dict[str, Any]:
-        model = load_localizer(run.out, which).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def judge(which: str, model: Localizer) -> dict[str, Any]:
+        model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         def predict(images: Sequence[Image]) -> Iterator[Prediction]:
             watch = run.quarantine.watch(images)
-            return predict_run(model, images, (side, side), workers=run.workers, on_skip=watch)
+            found = predict_run(model, images, (side, side), workers=run.workers, on_skip=watch)
+            return counted(found, f"{which} checkpoint", len(images))
 
         return judge_checkpoint(run.dataset, which, predict, PresenceRule.MAP, proposals)
 
-    write_results(run, outcome, {which: judge(which) for which in FILES}, side)
+    results = judge_checkpoints(lambda which: load_localizer(run.out, which), judge)
+    write_results(run, outcome, results, side)
+
+
+def judge_checkpoints(
+    load: Callable[[str], M], judge: Callable[[str, M], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The figures of "best" and of "last", made once where both have the same weights."""
+    best, last = load("best"), load("last")
+    alike = same_weights(best, last)
+    results = {"best": judge("best", best)}
+    if alike:
+        _log.info("last checkpoint: the same weights")
+    results["last"] = copy.deepcopy(results["best"]) if alike else judge("last", last)
+    return results
 
 
 def write_results(run: AnyRun, outcome: Outcome, results: Mapping[str, dict[str, Any]], side: int) -> None:
