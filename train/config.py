@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class SstConfig:
     """Self-supervised transformer whose attention proposes objects (paper section 3.2)."""
 
-    name: str = "vit_small_patch16_224.dino"  # any timm ViT with a CLS token
+    name: str = "vit_small_patch14_dinov2.lvd142m"  # any timm ViT with a CLS token
     weights: str = ""  # local .safetensors; empty: timm downloads
     size: int = 448  # input side, px
     maps: str = one_of("auto", "attention", "tokens", "both")  # that propose; "attention" is the paper
@@ -162,6 +162,7 @@ class TrainConfig:
 
 # The paper's setting for CUB (section 4, specs dips.md section 7), image labels only.
 PAPER: Mapping[str, Any] = {
+    "sst.name": "vit_small_patch16_224.dino",
     "sst.maps": "attention",
     "sst.heads": "first4",
     "sst.size": 224,
@@ -188,6 +189,13 @@ PAPER: Mapping[str, Any] = {
     "localizer.eval_size": 224,
     "localizer.class_head": "trained",
 }
+# What a run did that is older than these settings.
+BEFORE: Mapping[str, Any] = {
+    "sst.maps": "attention",
+    "selftrain.from_epoch": 0,
+    "polish.epochs": 0,
+    "localizer.class_head": "trained",
+}
 PRESETS: Mapping[str, Mapping[str, Any]] = {"edge": {}, "paper": PAPER}
 
 
@@ -199,11 +207,12 @@ def preset_config(name: str) -> TrainConfig:
 
 
 def read_run_config(run_dir: Path) -> TrainConfig:
-    """The configuration of a run. Raises UsageError when the folder holds none.
+    """The configuration of a run; parts of the method it does not name were not yet there.
 
-    One from before there was polish has none: it is over after its epochs, also where it is resumed.
+    Raises:
+        UsageError: the folder holds none.
     """
-    return read_config_of(run_dir, override(TrainConfig(), {"polish.epochs": 0}), TRAIN)
+    return read_config_of(run_dir, override(TrainConfig(), BEFORE), TRAIN)
 
 
 def read_toml(path: Path) -> TrainConfig:

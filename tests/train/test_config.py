@@ -132,9 +132,11 @@ def test_the_run_of_a_baseline_is_called_one_wherever_it_is_read(
         read(tmp_path)
 
 
-def test_a_run_from_before_polish_has_none(tmp_path: Path) -> None:
+def test_a_run_older_than_a_part_of_the_method_is_read_as_without_it(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[optim]\nepochs = 3\n", encoding="utf-8")
-    assert read_run_config(tmp_path).polish.epochs == 0
+    config = read_run_config(tmp_path)
+    assert (config.polish.epochs, config.selftrain.from_epoch, config.optim.epochs) == (0, 0, 3)
+    assert (config.sst.maps, config.localizer.class_head) == ("attention", "trained")
     (tmp_path / "config.toml").write_text(to_toml(TrainConfig()), encoding="utf-8")
     assert read_run_config(tmp_path).polish == TrainConfig().polish
     assert TrainConfig().polish.epochs > 0

@@ -18,6 +18,7 @@ from edge_runtime.errors import UsageError
 from train.baselines.base import Baseline
 from train.baselines.config import BaselineConfig, MethodSettings
 from train.classifier import Classifier, SstLinear
+from train.config import PAPER as DIPS_PAPER
 from train.config import SstConfig
 from train.config_limits import INTO_ONE
 from train.epochs import Outcome
@@ -55,7 +56,7 @@ class RawAttention(Baseline):
     LEARNS = False
     EDGE: ClassVar[Mapping[str, Any]] = {"backbone.name": SstConfig().name, "photos.eval_size": 448}
     PAPER: ClassVar[Mapping[str, Any]] = {
-        "backbone.name": SstConfig().name,
+        "backbone.name": DIPS_PAPER["sst.name"],
         "photos.eval_size": 224,
         "baseline.clip_quantile": 1.0,
     }

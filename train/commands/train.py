@@ -54,14 +54,12 @@ SETTINGS = {
     type=click.Choice(["edge", "paper"]),
     help="Light, for boards; or as published.  [default: edge]",
 )
-@click.option("--sst", metavar="NAME", help="timm vision transformer that proposes objects.")
+@click.option("--sst", metavar="NAME", help="timm vision transformer.  [default: DINOv2 ViT-S/14]")
 @click.option("--sst-weights", metavar="FILE", help="Its .safetensors; without it timm downloads them.")
 @click.option("--encoder", metavar="NAME", help="timm encoder of the localizer.")
 @click.option("--encoder-weights", metavar="FILE", help="Its .safetensors, or `none` for random weights.")
 @click.option("--classifier", type=click.Choice(["cnn", "linear"]), help="What scores the proposals.")
-@click.option(
-    "--epochs", type=click.IntRange(1), help="Passes of the localizer over the photos, less polish."
-)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the photos, polish apart.")
 @click.option("--batch-size", type=click.IntRange(1), help="Photos per step, over all processes together.")
 @click.option("--size", type=click.IntRange(32), help="Side of the training crop, px, a multiple of 32.")
 @click.option("--eval-size", type=click.IntRange(32), help="Side at val, test and in flight, px.")
@@ -70,7 +68,7 @@ SETTINGS = {
     "--select",
     type=click.Choice(["auto", "boxes", "separation", "proposals", "accuracy"]),
     help="What picks the best epoch on val; auto: boxes when val has them. Without: separation of photos "
-    "with an object from those without, proposals where all have one, class accuracy of a baseline.",
+    "with an object from those without, proposals with under 10 of either; class accuracy of a baseline.",
 )
 @click.option("--negative-class", metavar="NAME", help="Class without any object.  [default: background]")
 @click.option(

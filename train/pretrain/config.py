@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import UsageError
+from train.config import SstConfig
 from train.config_limits import (
     ABOVE_ZERO,
     AT_LEAST_ONE,
@@ -32,7 +33,7 @@ CHECKS = 20  # of a run, about
 class NetworkConfig:
     """The transformer that learns."""
 
-    name: str = "vit_small_patch16_224.dino"  # as `sst.name` of `dips-edge train`
+    name: str = SstConfig().name
     init: str = ""  # local .safetensors; empty: timm downloads; "none": random
     drop_path: float = 0.1  # stochastic depth of the student
 
