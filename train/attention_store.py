@@ -25,7 +25,7 @@ import torch
 from edge_runtime.errors import ModelError, TrainingError
 from train.checkpoint import load_tensors, save_tensors, write_text
 from train.data.photolist import what_changed, write_photo_list
-from train.mapfile import has_size, open_map
+from train.mapfile import has_size, open_map, reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,6 +74,8 @@ class AttentionStore:
         if not known or not all(has_size(*part) for part in parts):
             for path, _, _ in parts:
                 path.unlink(missing_ok=True)  # not overwritten: another run may share it
+        for part in parts:
+            reserve(*part)
         self.maps, self.features, self.done = (open_map(*part) for part in parts)
         self._leave_out(np.asarray(not_needed, np.int64))
         if not (np.asarray(self.done) == TO_DO).any():

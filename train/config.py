@@ -124,7 +124,7 @@ class PolishConfig:
     epochs: int = 2  # after those of `optim.epochs`; 0: none
     sizes: tuple[float, ...] = (0.83, 1.17, 1.33)  # the teacher's inputs, of `localizer.eval_size`
     crop: tuple[float, float] = (0.75, 1.0)  # side of a view as a share of the photo
-    batch_size: int = 8
+    batch_size: int = 0  # 0: half of that of `optim`
     lr: float = 0.3  # of both learning rates of `optim`; warm-up over a tenth, then cosine
 
 

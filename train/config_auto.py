@@ -1,7 +1,7 @@
 """Settings left to be chosen from the data become numbers, so that `config.toml` hides nothing.
 
--1 in a setting of `losses` or in `selftrain.from_epoch`, 0 in `optim.epochs` and "auto" in `sst.maps` mean
-"chosen here".
+-1 in a setting of `losses` or in `selftrain.from_epoch`, 0 in `optim.epochs` and `polish.batch_size` and
+"auto" in `sst.maps` mean "chosen here".
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ SELFTRAIN, SELFTRAIN_ALONE = 0, 3
 def resolve_method(config: TrainConfig, *, alone: bool) -> TrainConfig:
     """`config` with all that is left to be chosen but the length; `alone`: there is no negative class."""
     changes: dict[str, Any] = {}
+    if config.polish.batch_size == 0:  # photos are larger there
+        changes["polish.batch_size"] = max(1, config.optim.batch_size // 2)
     if config.selftrain.from_epoch < 0:
         changes["selftrain.from_epoch"] = SELFTRAIN_ALONE if alone else SELFTRAIN
     if config.sst.maps == "auto":

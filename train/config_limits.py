@@ -67,7 +67,7 @@ RULES: Mapping[str, str] = {
     "polish.epochs": NOT_NEGATIVE,
     "polish.sizes": ABOVE_ZERO,
     "polish.crop": INTO_ONE,
-    "polish.batch_size": AT_LEAST_ONE,
+    "polish.batch_size": NOT_NEGATIVE,
     "polish.lr": ABOVE_ZERO,
     "localizer.size": AT_LEAST_ONE,
     "localizer.eval_size": AT_LEAST_ONE,
@@ -99,8 +99,10 @@ def check_limits(config: TrainConfig) -> None:
     check_rules(config, RULES)
     if config.sampling.dilation % 2 == 0:
         raise UsageError(f"sampling.dilation = {config.sampling.dilation}: expected an odd number of pixels")
+    if not config.polish.sizes:
+        raise UsageError("polish.sizes is empty: expected one share of the input or more, like 0.83,1.17")
     for name, crop in (("localizer", config.localizer.crop), ("polish", config.polish.crop)):
-        if crop[0] > crop[1]:
+        if len(crop) != 2 or crop[0] > crop[1]:
             raise UsageError(f"{name}.crop = {crop}: expected smallest and largest share")
     if config.selftrain.sure_bg > config.selftrain.sure_fg:
         raise UsageError("selftrain.sure_bg is above selftrain.sure_fg: expected background below foreground")

@@ -54,14 +54,15 @@ def fit_localizer(
     usable = [i for i in range(count) if store.readable(i)]
     labels = [images[i].label for i in usable]
 
-    polish = Polish(run.out, images, dataset.negative, config)
+    objects = [i for i in usable if images[i].label != dataset.negative]
+    polish = Polish(run.out, images, objects, config)
 
     def batches(epoch: int) -> list[list[int]]:
         size = (config.polish if polish.covers(epoch) else config.optim).batch_size
         drawn = epoch_batches(labels, dataset.negative, config.optim.negatives, size, config.seed, epoch)
         return [[usable[k] for k in batch] for batch in drawn]
 
-    own = OwnMaps(run.out, images, dataset.negative, config.selftrain)
+    own = OwnMaps(run.out, images, objects, config.selftrain)
     steps = len(batches(0)), len(batches(config.optim.epochs))
     learner = _LocalizerLearner(run, classifier, steps, proposals[count:], own, polish)
     choice = choice_for(config.select, dataset)
@@ -128,6 +129,9 @@ class _LocalizerLearner:
     def begin(self, epoch: int) -> None:
         """Have the localizer's own maps for `epoch` at hand, where they teach."""
         polishes, run = self._polish.covers(epoch), self._run
+        if run.world.main:  # before hours of work, not after them
+            self._own.reserve()
+            self._polish.reserve()
         if not polishes and self._own.round_of(epoch) < 0:
             return
         self._judged.load_state_dict(self._fitter.evaluated_state())
@@ -135,7 +139,7 @@ class _LocalizerLearner:
         self._judged.eval()
         with Timer(self.seconds, "own maps"):
             if polishes:
-                self._polish.prepare(self._judged, run.workers, run.world)
+                self._polish.prepare(epoch, self._judged, run.workers, run.world)
             else:
                 side = run.config.localizer.eval_size
                 self._own.prepare(epoch, self._judged, side, run.workers, run.world)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_runtime.errors import DatasetError
 from train.ownmaps import OwnMapFile
 
 if TYPE_CHECKING:
@@ -33,25 +34,39 @@ class Polish:
     """Which epochs polish, at what sizes, and the maps that teach there."""
 
     def __init__(
-        self, run_dir: Path, images: Sequence[Image], negative: int | None, config: TrainConfig
+        self, run_dir: Path, images: Sequence[Image], indices: Sequence[int], config: TrainConfig
     ) -> None:
+        """`indices`: of the train photos with an object that can be read."""
         self._first, self._eval_size = config.optim.epochs, config.localizer.eval_size
-        self._sizes = config.polish.sizes
-        self._maps = OwnMapFile(run_dir, "polish", images, negative, SIDE)
+        self._epochs, self._sizes, self._images = config.polish.epochs, config.polish.sizes, images
+        self._maps = OwnMapFile(run_dir, "polish", images, indices, SIDE)
 
     def covers(self, epoch: int) -> bool:
         """Whether `epoch`, counted from 0, is one of these."""
         return epoch >= self._first
 
-    def prepare(self, model: Localizer, workers: int, world: World) -> None:
-        """Have the teacher's maps at hand; `model`: as it is when the first of these epochs begins.
+    def reserve(self) -> None:
+        """Take the space on the disk, where there are such epochs. Raises TrainingError when it is full."""
+        if self._epochs:
+            self._maps.reserve()
+
+    def prepare(self, epoch: int, model: Localizer, workers: int, world: World) -> None:
+        """Have the teacher's maps for `epoch` at hand; `model`: as it is when the first of these begins.
 
         Raises:
             TrainingError: the disk is full.
         """
         sides = [MULTIPLE * max(1, round(share * self._eval_size / MULTIPLE)) for share in self._sizes]
-        self._maps.prepare(self._first, model, sides, workers, world)
+        self._maps.prepare(self._first, epoch, model, sides, workers, world)
 
     def get(self, index: int) -> NDArray[np.float32] | None:
-        """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None for a photo of the negative class."""
-        return self._maps.get(index)
+        """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None for a photo of the negative class.
+
+        Raises:
+            DatasetError: the photo could not be read when the maps were made.
+        """
+        found = self._maps.get(index)
+        if found is None and index in self._maps:
+            name = self._images[index].image_id
+            raise DatasetError(f"{name}: could not be read when polish began, so nothing says what it shows")
+        return found

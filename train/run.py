@@ -123,11 +123,19 @@ def _check(config: TrainConfig, dataset: Dataset, world: World) -> None:
             f"--select separation: val of {dataset.root} has fewer than {FEWEST} photos with an object or of "
             "the negative class; use auto"
         )
-    smallest = min(config.optim.batch_size, config.classifier.batch_size, len(dataset.splits["train"]))
+    batches = {
+        "optim.batch_size": config.optim.batch_size,
+        "classifier.batch_size": config.classifier.batch_size,
+        "photos of train": len(dataset.splits["train"]),
+    }
     if config.polish.epochs:
-        smallest = min(smallest, config.polish.batch_size)
-    if smallest < world.size:
-        raise UsageError(f"{world.size} processes cannot share a batch of {smallest} photos; start fewer")
+        batches["polish.batch_size"] = config.polish.batch_size
+    smallest = min(batches, key=lambda name: batches[name])
+    if batches[smallest] < world.size:
+        raise UsageError(
+            f"{world.size} processes cannot share a batch of {batches[smallest]} photos ({smallest}); "
+            "start fewer"
+        )
 
 
 def _rehearse(config: TrainConfig, dataset: Dataset) -> None:

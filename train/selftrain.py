@@ -34,10 +34,11 @@ class OwnMaps:
     """The localizer's own maps of the train photos, renewed every few epochs; only sure ones teach."""
 
     def __init__(
-        self, run_dir: Path, images: Sequence[Image], negative: int | None, config: SelfTrainingConfig
+        self, run_dir: Path, images: Sequence[Image], indices: Sequence[int], config: SelfTrainingConfig
     ) -> None:
+        """`indices`: of the train photos with an object that can be read."""
         self._config = config
-        self._maps = OwnMapFile(run_dir, "own", images, negative, SIDE)
+        self._maps = OwnMapFile(run_dir, "own", images, indices, SIDE)
 
     def round_of(self, epoch: int) -> int:
         """The epoch (from 0) at whose start the maps for `epoch` are made; -1: none yet."""
@@ -45,6 +46,11 @@ class OwnMaps:
         if not first or epoch + 1 < first:
             return -1
         return epoch - (epoch + 1 - first) % every
+
+    def reserve(self) -> None:
+        """Take the space on the disk, where they will teach. Raises TrainingError when it is full."""
+        if self._config.from_epoch:
+            self._maps.reserve()
 
     def prepare(self, epoch: int, model: Localizer, side: int, workers: int, world: World) -> None:
         """Have the maps for `epoch` at hand, made now or found on the disk where a run goes on.
@@ -56,7 +62,7 @@ class OwnMaps:
             TrainingError: the disk is full.
         """
         made_at = self.round_of(epoch)
-        if made_at >= 0 and self._maps.prepare(made_at, model, [side], workers, world) and world.main:
+        if made_at >= 0 and self._maps.prepare(made_at, epoch, model, [side], workers, world) and world.main:
             indices = self._maps.indices
             sure = sum(self.get(index) is not None for index in indices)
             _log.info(

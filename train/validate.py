@@ -12,7 +12,7 @@ import torch
 from edge_runtime.preprocess import resize_frame
 from train.data.imageio import read_image_bgr
 from train.data.loader import PhotoLoader
-from train.evaluation.metrics_scores import quick_curve
+from train.evaluation.metrics_scores import presence_auc, quick_curve
 from train.evaluation.split_scores import PresenceRule
 from train.localizer import Localizer, foreground
 from train.tensors import autocast, normalise, stack_images
@@ -110,7 +110,7 @@ def judge_predictions(
         boxes=_score(box_curves),
         agreement=_score(proposal_curves),
         class_acc=100.0 * sum(right) / max(1, len(right)),
-        separation=_auc(scores[True], scores[False]),
+        separation=presence_auc(scores[True], scores[False]),
     )
 
 
@@ -119,10 +119,3 @@ def _score(curves: list[NDArray[np.float64]]) -> float | None:
         return None
     ious = np.stack(curves)  # (photos, thresholds)
     return float(np.mean([100.0 * (ious >= delta).mean(0).max() for delta in DELTAS]))
-
-
-def _auc(positive: list[float], negative: list[float]) -> float | None:
-    if not positive or not negative:
-        return None
-    p, n = np.array(positive)[:, None], np.array(negative)[None]
-    return float(((p > n) + 0.5 * (p == n)).mean())

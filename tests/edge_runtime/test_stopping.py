@@ -59,14 +59,13 @@ def test_a_second_ctrl_c_ends_the_process_at_once_as_a_signal_does(begin, first)
 @pytest.mark.parametrize(
     ("second", "wait_s"),
     [
-        pytest.param(signal.SIGINT, 0.0, id="the same press passed on twice"),
+        pytest.param(signal.SIGINT, 0.05, id="the same press passed on twice"),
         pytest.param(signal.SIGTERM, 0.7, id="SIGTERM"),
     ],
 )
 def test_what_is_no_second_press_lets_the_run_end_well(begin, second, wait_s):
     process = begin(linger_s=wait_s + 0.5)
     process.send_signal(signal.SIGINT)
-    assert process.stdout.readline() == "asked to stop\n"
     time.sleep(wait_s)
     process.send_signal(second)
-    assert process.stdout.readline() == "over\n"
+    assert process.stdout.read() == "asked to stop\nover\n"

@@ -83,6 +83,9 @@ def test_wrong_settings_are_named(key: str, value: object, message: str) -> None
     ("changes", "message"),
     [
         pytest.param({"optim.batch_size": 0}, "optim.batch_size = 0: expected at least 1", id="no batch"),
+        pytest.param({"polish.sizes": ""}, "polish.sizes is empty", id="no size"),
+        pytest.param({"polish.crop": "0.8"}, r"polish.crop = \(0.8,\): expected smallest", id="one share"),
+        pytest.param({"localizer.crop": "0.1,0.2,0.3"}, "localizer.crop = .*: expected smallest", id="three"),
         pytest.param({"optim.lr": float("nan")}, "optim.lr = nan: expected above 0", id="not a number"),
         pytest.param({"optim.ema": 1.0}, "optim.ema = 1.0: expected from 0, below 1", id="frozen average"),
         pytest.param({"losses.crf_scale": 0.0}, "expected above 0, at most 1", id="no pixels"),

@@ -64,6 +64,7 @@ def test_what_was_given_stays():
     given = {
         "sst.maps": "both",
         "selftrain.from_epoch": 2,
+        "polish.batch_size": 3,
         "losses.cls": 0.05,
         "losses.cls_from_epoch": 3,
         "losses.area": 0.0,

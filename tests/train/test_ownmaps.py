@@ -10,11 +10,13 @@ import pytest
 import torch
 
 import train.ownmaps
+import train.polish
+import train.selftrain
 from edge_runtime.errors import TrainingError
 from train.data.dataset import load_dataset
 from train.distributed import World
 from train.localizer import build_localizer
-from train.ownmaps import OwnMapFile
+from train.ownmaps import BLOCK, OwnMapFile
 from train.validate import BATCH
 
 from .tiny import tiny_config, write_tiny_set
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from train.localizer import Localizer
 
 SIDE = 96
-POSITIVE = 2 * BATCH + 3  # three batches, the last one short
+POSITIVE = 2 * BLOCK + BATCH + 3  # three blocks, the last one short
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,9 @@ def model() -> Localizer:
 
 def _file(out: Path, dataset: Dataset) -> OwnMapFile:
     out.mkdir(exist_ok=True)
-    return OwnMapFile(out, "own", dataset.splits["train"], dataset.negative, SIDE)
+    train = dataset.splits["train"]
+    indices = [i for i, image in enumerate(train) if image.label != dataset.negative]
+    return OwnMapFile(out, "own", train, indices, SIDE)
 
 
 def _make(
@@ -53,7 +57,7 @@ def _make(
     models = [copy.deepcopy(model) for _ in range(size)]
 
     def work(world: World) -> None:
-        assert _file(out, dataset).prepare(epoch, models[world.rank], (64, 128), 1, world)
+        assert _file(out, dataset).prepare(epoch, epoch, models[world.rank], (64, 128), 1, world)
 
     return run_together(size, work)
 
@@ -85,35 +89,61 @@ def test_each_photo_is_looked_at_by_one_process_only(
     assert sorted(looked) == sorted(2 * positive)  # at two sizes
 
 
-def test_the_next_round_overwrites_every_row_also_of_a_photo_that_is_gone(
-    tmp_path: Path, model: Localizer
+def test_a_photo_that_is_gone_has_no_map_and_is_named_once(
+    tmp_path: Path, model: Localizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = load_dataset(write_tiny_set(tmp_path / "set", train=POSITIVE))
     assert _make(tmp_path / "run", dataset, model) == []
-    positive = [i for i in dataset.splits["train"] if i.label != dataset.negative]
-    positive[4].path.write_bytes(b"no photo")
+    positive = [i for i, image in enumerate(dataset.splits["train"]) if image.label != dataset.negative]
+    dataset.splits["train"][positive[4]].path.write_bytes(b"no photo")
     assert _make(tmp_path / "run", dataset, model, 2, epoch=4) == []
-    maps = np.fromfile(tmp_path / "run" / "own.f16", np.float16).reshape(POSITIVE, -1)
-    assert np.flatnonzero(~maps.any(1)).tolist() == [4]
+    assert len([record for record in caplog.records if "skipped" in record.message]) == 1
+    own = _file(tmp_path / "run", dataset)
+    assert not own.prepare(4, 4, model, (64, 128), 1, World())
+    assert [i for i in positive if own.get(i) is None] == [positive[4]]
+
+
+@pytest.mark.parametrize("side", [train.polish.SIDE, train.selftrain.SIDE])
+def test_what_processes_write_together_are_whole_pages(side: int) -> None:
+    """Two machines that write into one page of a network folder lose each other's bytes."""
+    assert BLOCK * side * side * 2 % (64 << 10) == 0
+
+
+def test_maps_of_other_sizes_are_not_taken(tmp_path: Path, dataset: Dataset, model: Localizer) -> None:
+    assert _make(tmp_path / "run", dataset, model) == []
+    assert _file(tmp_path / "run", dataset).prepare(3, 3, model, (64, 96), 1, World())
+
+
+def test_maps_that_are_gone_when_they_taught_already_are_made_anew_with_a_warning(
+    tmp_path: Path, dataset: Dataset, model: Localizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = _file(tmp_path / "run", dataset)
+    assert own.prepare(3, 3, model, (64,), 1, World())
+    assert not caplog.records
+    (tmp_path / "run" / "own.json").unlink()
+    assert own.prepare(3, 4, model, (64,), 1, World())
+    assert [r.message for r in caplog.records] == [
+        "own maps of epoch 4 are gone; made anew, by weights of later"
+    ]
 
 
 @pytest.mark.parametrize("lost", ["own.f16", "own.json"])
 def test_what_is_lost_is_made_anew(tmp_path: Path, dataset: Dataset, model: Localizer, lost: str) -> None:
     assert _make(tmp_path / "run", dataset, model) == []
     whole = (tmp_path / "run" / "own.f16").read_bytes()
-    assert not _file(tmp_path / "run", dataset).prepare(3, model, (64, 128), 1, World())
+    assert not _file(tmp_path / "run", dataset).prepare(3, 3, model, (64, 128), 1, World())
     (tmp_path / "run" / lost).unlink()
-    assert _file(tmp_path / "run", dataset).prepare(3, model, (64, 128), 1, World())
+    assert _file(tmp_path / "run", dataset).prepare(3, 3, model, (64, 128), 1, World())
     assert (tmp_path / "run" / "own.f16").read_bytes() == whole
 
 
-def test_a_full_disk_is_told_before_anything_is_made(
-    tmp_path: Path, dataset: Dataset, model: Localizer, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_is_told_when_the_space_is_taken(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(TrainingError, match=r"own\.f16: no room for its 0 MB .*--resume"):
-        _file(tmp_path / "run", dataset).prepare(3, model, (64,), 1, World())
+    with pytest.raises(TrainingError, match=r"own\.f16: no room for its 1 MB .*--resume"):
+        _file(tmp_path / "run", dataset).reserve()
     assert list((tmp_path / "run").iterdir()) == []

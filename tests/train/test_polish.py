@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import DatasetError, UsageError
 from train.config import PolishConfig
+from train.config_auto import resolve
 from train.data.dataset import load_dataset
 from train.distributed import World
 from train.fit import Fitter
@@ -45,7 +46,8 @@ def config() -> TrainConfig:
 
 
 def _polish(out: Path, dataset: Dataset, config: TrainConfig) -> Polish:
-    return Polish(out, dataset.splits["train"], dataset.negative, config)
+    train = dataset.splits["train"]
+    return Polish(out, train, [i for i, image in enumerate(train) if image.label != dataset.negative], config)
 
 
 def test_it_covers_what_comes_after_the_epochs(tmp_path: Path, dataset: Dataset, config: TrainConfig) -> None:
@@ -58,7 +60,7 @@ def test_the_warmest_of_all_sizes_teaches(tmp_path: Path, dataset: Dataset, conf
     model = build_localizer(config.localizer, 2).eval()
     polish = _polish(tmp_path, dataset, config)
     train = dataset.splits["train"]
-    polish.prepare(model, 1, WORLD)
+    polish.prepare(2, model, 1, WORLD)
     for index, image in enumerate(train):
         found = polish.get(index)
         if image.label == dataset.negative:
@@ -68,6 +70,37 @@ def test_the_warmest_of_all_sizes_teaches(tmp_path: Path, dataset: Dataset, conf
         maps = [next(predict_maps(model, [image], side, 1))[1] for side in (64, 128)]
         expected = np.max([cv2.resize(m, (SIDE, SIDE)) for m in maps], axis=0)
         assert np.abs(found - expected).max() < 0.02  # bfloat16 in batches of another size
+
+
+def test_a_photo_nobody_could_read_then_is_left_out_of_the_batch_and_not_called_empty(
+    tmp_path: Path, dataset: Dataset, config: TrainConfig
+) -> None:
+    polish, train = _polish(tmp_path, dataset, config), dataset.splits["train"]
+    away = next(i for i, image in enumerate(train) if image.label != dataset.negative)
+    whole = train[away].path.read_bytes()
+    train[away].path.write_bytes(b"")
+    polish.prepare(2, build_localizer(config.localizer, 2).eval(), 1, WORLD)
+    train[away].path.write_bytes(whole)  # the network folder is back
+    views = ViewSource(
+        train, np.zeros((len(train), 1, 4, 4), np.float16), [[] for _ in train], config, None, polish
+    )
+    with pytest.raises(DatasetError, match=r"thing/0\.png: could not be read when polish began"):
+        views(2, away)
+    target = views(2, away + 1).target
+    assert target is not None
+    assert target.any()
+
+
+def test_the_batch_is_half_of_that_of_before_unless_it_is_given(
+    dataset: Dataset, config: TrainConfig
+) -> None:
+    for given, batch, expected in ((0, 16, 8), (0, 64, 32), (0, 1, 1), (5, 64, 5)):
+        asked = replace(
+            config,
+            optim=replace(config.optim, batch_size=batch),
+            polish=replace(config.polish, batch_size=given),
+        )
+        assert resolve(asked, dataset).polish.batch_size == expected
 
 
 def test_a_view_is_taught_by_its_part_of_the_map(
@@ -139,7 +172,7 @@ def test_it_begins_with_a_fresh_optimiser(
     before, after = steps[: steps.index(1, 1)], steps[steps.index(1, 1) :]
     assert before == list(range(1, len(before) + 1))
     assert after == list(range(1, len(after) + 1))
-    assert len(after) < len(before)  # batches of 8 and not of 4
+    assert len(after) == 2 * len(before)  # two epochs each, of batches of 2 and not of 4
 
 
 def test_more_processes_than_photos_in_its_batch_are_refused(
@@ -149,6 +182,8 @@ def test_more_processes_than_photos_in_its_batch_are_refused(
     monkeypatch.setattr("train.run.leave_world", lambda _: None)
     monkeypatch.setattr(World, "main_first", lambda _: nullcontext())
     few = replace(config, polish=replace(config.polish, batch_size=2))
-    with pytest.raises(UsageError, match="3 processes cannot share a batch of 2 photos; start fewer"):
+    with pytest.raises(
+        UsageError, match=r"3 processes cannot share a batch of 2 photos \(polish.batch_size\); start fewer"
+    ):
         train_run(dataset.root, tmp_path / "run", few)
     assert not (tmp_path / "run").exists()

@@ -30,7 +30,10 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def _own(out: Path, dataset: Dataset, config: SelfTrainingConfig = CONFIG) -> OwnMaps:
-    return OwnMaps(out, dataset.splits["train"], dataset.negative, config)
+    train = dataset.splits["train"]
+    return OwnMaps(
+        out, train, [i for i, image in enumerate(train) if image.label != dataset.negative], config
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_only_sure_maps_of_photos_with_an_object_teach(tmp_path: Path, dataset: 
     maps[0, 20:60, 20:60] = 0.9
     maps[1:, 20:60, 20:60] = 0.7
     maps.tofile(tmp_path / "own.f16")
-    (tmp_path / "own.json").write_text(json.dumps({"epoch": 2}))
+    (tmp_path / "own.json").write_text(json.dumps({"epoch": 2, "inputs": [64]}))
     own = _own(tmp_path, dataset)
     model = build_localizer(tiny_config().localizer, 2)
     own.prepare(3, model, 64, 1, World())
@@ -82,4 +85,4 @@ def test_what_is_on_the_disk_from_this_round_is_used_and_from_another_made_anew(
     assert (tmp_path / "own.f16").read_bytes() == first
     _own(tmp_path, dataset).prepare(4, other, 64, 1, World())
     assert (tmp_path / "own.f16").read_bytes() != first
-    assert json.loads((tmp_path / "own.json").read_text()) == {"epoch": 4}
+    assert json.loads((tmp_path / "own.json").read_text()) == {"epoch": 4, "inputs": [64]}

@@ -135,7 +135,7 @@ def test_a_photo_that_is_corrupt_from_the_start_is_left_out_named_and_counted(
     whole = bad.read_bytes()
     bad.write_bytes(whole[: len(whole) // 2])
     with caplog.at_level(logging.INFO):
-        out = train_tiny(root, tmp_path / "run")
+        out = train_tiny(root, tmp_path / "run", polish__epochs=1, selftrain__from_epoch=2)
     named = [r.getMessage() for r in caplog.records if "3.png" in r.getMessage()]
     assert named[0].startswith("skipped: ")
     assert "cut short" in named[0]

@@ -60,7 +60,9 @@ SETTINGS = {
 @click.option("--encoder-weights", metavar="FILE", help="Its .safetensors, or `none` for random weights.")
 @click.option("--classifier", type=click.Choice(["cnn", "linear"]), help="What scores the proposals.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the photos, polish apart.")
-@click.option("--batch-size", type=click.IntRange(1), help="Photos per step, over all processes together.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Photos per step over all processes; in polish half."
+)
 @click.option("--size", type=click.IntRange(32), help="Side of the training crop, px, a multiple of 32.")
 @click.option("--eval-size", type=click.IntRange(32), help="Side at val, test and in flight, px.")
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same machine: same result.")
