@@ -92,7 +92,9 @@ def compare(
     from train.commands.train import let_idle_threads_sleep
 
     let_idle_threads_sleep()  # before torch is imported
+    from train.compare.older import other_defaults
     from train.compare.plan import Plan, enlist, split_settings
+    from train.config_auto import resolve_method
     from train.data.dataset import load_dataset
 
     names, rows_asked = _asked(methods, ablate)
@@ -101,15 +103,21 @@ def compare(
         check_arguments(name, flags, own.get(name, []))
     arguments = {name: [*_given(name, flags), *_assigned(own.get(name, []))] for name in names}
     dataset = load_dataset(data, negative_class=flags["negative_class"], splits=("val", "test"))
+    alone = dataset.negative is None
+    settings = {DIPS: own.get(DIPS, [])} if DIPS in names else {}
     for name in rows_asked:
-        changed = ablation_settings(name, flags, own, alone=dataset.negative is None)
+        changed = ablation_settings(name, flags, own, alone=alone)
         if changed is None:
             log.info("%s: the settings of dips here, so no row of its own", name)
         else:
+            settings[name] = changed
             arguments[name] = [*_given(name, flags), *_assigned(changed)]
     if seeds < 3:
         log.warning("fewer than 3 seeds say little about the spread")
     plan = enlist(out, Plan(str(data.resolve()), seeds, arguments))
+    today = {name: resolve_method(dips_config(flags, given), alone=alone) for name, given in settings.items()}
+    for line in other_defaults(out, plan, today):
+        log.warning("%s", line)
     from train.compare.page import write_comparison
     from train.compare.results import gather
     from train.compare.runner import run_jobs
