@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import collections
-import os
-import socket
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +15,17 @@ from edge_runtime.errors import DatasetError, TrainingError
 from train.attention_store import BATCH, AttentionStore
 from train.data.imageio import read_image_bgr
 
-from .together import COUNT, FEATURES, SHAPE, ThreadWorld, harvest, run_together, tiny_sst, write_images
+from .together import (
+    COUNT,
+    FEATURES,
+    SHAPE,
+    ThreadWorld,
+    harvest,
+    run_processes,
+    run_together,
+    tiny_sst,
+    write_images,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,25 +190,5 @@ def test_a_process_whose_share_cannot_be_read_takes_the_step_with_a_photo_of_the
 def test_two_real_processes_leave_the_bits_of_one(alone: Path, tmp_path: Path) -> None:
     """Over gloo, as torchrun starts them; both read the photos that the fixture wrote."""
     (tmp_path / "two").mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.train.together", str(tmp_path / "two")],
-            env={**os.environ, **shared, "RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    for process in processes:
-        _, complaint = process.communicate(timeout=120)
-        assert process.returncode == 0, complaint
+    run_processes(2, "-m", "tests.train.together", str(tmp_path / "two"))
     assert _differing(alone, tmp_path / "two") == []

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -74,6 +77,26 @@ def run_together(size: int, work: Callable[[World], None]) -> list[BaseException
     for thread in threads:
         thread.join()
     return raised
+
+
+def run_processes(size: int, *arguments: str) -> None:
+    """`python ARGUMENTS` in `size` real processes, as torchrun starts them; each has to end well."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**os.environ, **world, "LOCAL_WORLD_SIZE": str(size), "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(size)
+    ]
+    for process in processes:
+        _, complaint = process.communicate(timeout=120)
+        assert process.returncode == 0, complaint
 
 
 class Brightness(torch.nn.Module):
