@@ -32,7 +32,7 @@ SETTINGS = {
 @cliutil.command("pretrain")
 @click.argument("source", type=cliutil.PATH)
 @click.option("--out", type=cliutil.PATH, required=True, help="Run directory to make (or to --resume).")
-@click.option("--sst", metavar="NAME", help="timm vision transformer.  [default: that of `train`]")
+@click.option("--sst", metavar="NAME", help="timm transformer.  [default: vit_small_patch14_dinov2.lvd142m]")
 @click.option(
     "--init",
     metavar="FILE",

@@ -54,7 +54,7 @@ SETTINGS = {
     type=click.Choice(["edge", "paper"]),
     help="Light, for boards; or as published.  [default: edge]",
 )
-@click.option("--sst", metavar="NAME", help="timm vision transformer.  [default: DINOv2 ViT-S/14]")
+@click.option("--sst", metavar="NAME", help="timm transformer; edge: vit_small_patch14_dinov2.lvd142m.")
 @click.option("--sst-weights", metavar="FILE", help="Its .safetensors; without it timm downloads them.")
 @click.option("--encoder", metavar="NAME", help="timm encoder of the localizer.")
 @click.option("--encoder-weights", metavar="FILE", help="Its .safetensors, or `none` for random weights.")
