@@ -82,7 +82,7 @@ class Fitter:
             group["lr"] = base * self.lr_factor(at)
         self.model.train()
         batch = self._objective.batch(items, seed)
-        part = "" if epoch < self._config.optim.epochs else "polish "
+        part = "polish " if epoch >= self._config.optim.epochs else ""
         with Timer(self.seconds, part + "forward"):
             x = normalise(batch.rgb, self.model.mean, self.model.std)
             with autocast(self._device):

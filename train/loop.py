@@ -53,8 +53,8 @@ def fit_localizer(
     images, count = dataset.splits["train"], len(dataset.splits["train"])
     usable = [i for i in range(count) if store.readable(i)]
     labels = [images[i].label for i in usable]
-
     objects = [i for i in usable if images[i].label != dataset.negative]
+    own = OwnMaps(run.out, images, objects, config.selftrain)
     polish = Polish(run.out, images, objects, config)
 
     def batches(epoch: int) -> list[list[int]]:
@@ -62,7 +62,6 @@ def fit_localizer(
         drawn = epoch_batches(labels, dataset.negative, config.optim.negatives, size, config.seed, epoch)
         return [[usable[k] for k in batch] for batch in drawn]
 
-    own = OwnMaps(run.out, images, objects, config.selftrain)
     steps = len(batches(0)), len(batches(config.optim.epochs))
     learner = _LocalizerLearner(run, classifier, steps, proposals[count:], own, polish)
     choice = choice_for(config.select, dataset)
