@@ -1,10 +1,11 @@
 """Kinds of int8 files: how each is built from ranges and float layers, and how it is judged.
 
-placement + ranges + float layers ──Family.build──▶ a model per target; .probe ──▶ the one to try quickly
+fp32, placement, ranges (Material) + float layers ──Family.build──▶ a model per target; .probe ──▶ one to try
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from calibration.cpu_int8 import quantize_cpu
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
-    from calibration.fitting import Fitting
+    from calibration.placement import Placement
+    from calibration.search import Trial
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every int8 file of a model is made of: its fp32 graph, what is quantized where, and the ranges."""
+
+    model: ModelProto
+    placement: Placement
+    trial: Trial
 
 
 class Family(Protocol):
@@ -36,11 +47,11 @@ class Family(Protocol):
     @property
     def map_error_counts(self) -> bool: ...
 
-    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
+    def build(self, material: Material, float_layers: Sequence[str]) -> list[ModelProto]:
         """A model per target."""
         ...
 
-    def probe(self, fitting: Fitting, float_layers: Sequence[str]) -> ModelProto:
+    def probe(self, material: Material, float_layers: Sequence[str]) -> ModelProto:
         """The one of them that ONNX Runtime runs fastest, to try on few frames."""
         ...
 
@@ -51,16 +62,16 @@ class TensorRtFiles:
     name, targets = "int8 for TensorRT", ("tensorrt10", "tensorrt8")
     as_written, map_error_counts = True, True
 
-    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
+    def build(self, material: Material, float_layers: Sequence[str]) -> list[ModelProto]:
         """See `Family.build`."""
-        placed, amax = fitting.placement.without(float_layers), amax_of(fitting.trial.ranges)
-        typed = to_fp16(quantize(fitting.model, placed, amax, weights="int8"))
-        return [typed, self.probe(fitting, float_layers)]
+        placed, amax = material.placement.without(float_layers), amax_of(material.trial.ranges)
+        typed = to_fp16(quantize(material.model, placed, amax, weights="int8"))
+        return [typed, self.probe(material, float_layers)]
 
-    def probe(self, fitting: Fitting, float_layers: Sequence[str]) -> ModelProto:
+    def probe(self, material: Material, float_layers: Sequence[str]) -> ModelProto:
         """See `Family.probe`."""
-        placed, amax = fitting.placement.without(float_layers), amax_of(fitting.trial.ranges)
-        return quantize(fitting.model, placed, amax, weights="fp32")
+        placed, amax = material.placement.without(float_layers), amax_of(material.trial.ranges)
+        return quantize(material.model, placed, amax, weights="fp32")
 
 
 class CpuFiles:
@@ -69,10 +80,10 @@ class CpuFiles:
     name, targets = "int8 for CPUs", ("cpu",)
     as_written, map_error_counts = False, False
 
-    def build(self, fitting: Fitting, float_layers: Sequence[str]) -> list[ModelProto]:
+    def build(self, material: Material, float_layers: Sequence[str]) -> list[ModelProto]:
         """See `Family.build`."""
-        return [self.probe(fitting, float_layers)]
+        return [self.probe(material, float_layers)]
 
-    def probe(self, fitting: Fitting, float_layers: Sequence[str]) -> ModelProto:
+    def probe(self, material: Material, float_layers: Sequence[str]) -> ModelProto:
         """See `Family.probe`."""
-        return quantize_cpu(fitting.model, fitting.trial.ranges, float_layers)
+        return quantize_cpu(material.model, material.trial.ranges, float_layers)

@@ -19,12 +19,8 @@ from edge_runtime.errors import ModelError
 from edge_runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-
     from calibration.bench import Bench, Tried
-    from calibration.families import Family
-    from calibration.placement import Placement
-    from calibration.search import Trial
+    from calibration.families import Family, Material
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +64,7 @@ class Fitted:
 class Fitting:
     """What all families of one model have in common. `part`: a few of the bench's frames, to fail quickly."""
 
-    model: ModelProto
-    placement: Placement
-    trial: Trial
+    material: Material
     bench: Bench
     part: Bench
     settings: Int8Settings
@@ -83,7 +77,7 @@ class Fitting:
             ModelError: the gate does not hold with half of the layers float.
         """
         search = _Search(self, family)
-        layers = len(self.placement.layers)
+        layers = len(self.material.placement.layers)
         most = int(MOST_FLOAT * layers)
         if search.seems_good(()) and search.is_good(()):
             return Fitted(search.tried(()), ())
@@ -115,11 +109,11 @@ class Fitting:
 
     def _costs(self, family: Family) -> list[LayerCost]:
         few = self.bench.part(self.settings.layer_frames)
-        with Progress("cost per layer", len(self.placement.layers)) as progress:
+        with Progress("cost per layer", len(self.material.placement.layers)) as progress:
             return layer_costs(
-                self.model,
-                self.placement.layers,
-                lambda float_layers: family.probe(self, float_layers),
+                self.material.model,
+                self.material.placement.layers,
+                lambda float_layers: family.probe(self.material, float_layers),
                 few,
                 progress.step,
             )
@@ -138,7 +132,7 @@ class _Search:
         """The models of the family on all frames."""
         key = tuple(float_layers)
         if key not in self._tried:
-            models = self._family.build(self._fitting, float_layers)
+            models = self._family.build(self._fitting.material, float_layers)
             measure = self._fitting.bench.measure
             tried = [measure(model, as_written=self._family.as_written) for model in models]
             self._tried[key] = tuple(
@@ -149,7 +143,7 @@ class _Search:
 
     def seems_good(self, float_layers: Sequence[str]) -> bool:
         """The aims hold for the model that runs fastest, on a few frames."""
-        fastest = self._family.probe(self._fitting, float_layers)
+        fastest = self._family.probe(self._fitting.material, float_layers)
         quick = self._fitting.part.measure(fastest, as_written=self._family.as_written)
         log.info("%s, %d layers float: %s", self._family.name, len(float_layers), in_words(quick.agreement))
         return not self._failed(self._missed_aim(quick.agreement))
@@ -164,7 +158,7 @@ class _Search:
         return not any(self._failed(self._refused(tried)) for tried in self.tried(float_layers))
 
     def _stamped(self, contract: ModelContract, target: str) -> ModelContract:
-        method = self._fitting.trial.method
+        method = self._fitting.material.trial.method
         return dataclasses.replace(contract, precision="int8", target=target, calibration_method=method)
 
     def _failed(self, reason: str | None) -> bool:

@@ -17,7 +17,7 @@ import onnx
 from calibration.bench import Bench, Tried
 from calibration.contracts import contract_of, sealed_bytes
 from calibration.cpu_int8 import cpu_tensors
-from calibration.families import CpuFiles, TensorRtFiles
+from calibration.families import CpuFiles, Material, TensorRtFiles
 from calibration.fitting import Accept, Fitting, Int8Settings, in_words
 from calibration.histograms import collect
 from calibration.placement import plan
@@ -108,7 +108,7 @@ def quantize_model(
     for trial in trials:
         log.info("method %-10s %s", trial.method, in_words(trial.agreement))
     best = trials[0]
-    fitting = Fitting(model, placement, best, bench, part, settings, accept)
+    fitting = Fitting(Material(model, placement, best), bench, part, settings, accept)
     tensorrt, cpu = fitting.fit(TensorRtFiles()), fitting.fit(CpuFiles())
     table = CalibrationTable(
         method=best.method,

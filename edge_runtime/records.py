@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict
 
 from edge_runtime import __version__
+from edge_runtime.camera.bearing import bearing_of
 from edge_runtime.clock import UtcClock, boot_id
 from edge_runtime.presence import object_probability
 
@@ -206,7 +207,7 @@ class RecordBuilder:
             return _NO_BEARING, ("calib_mismatch",)
         if update.box_xyxy is None:
             return self._no_bearing, ()
-        bearing = camera.bearing(update.box_xyxy, (width, height), update.box_std, self._class_name)
+        bearing = bearing_of(camera, update.box_xyxy, (width, height), update.box_std, self._class_name)
         if bearing is None:
             return self._no_bearing, ()
         return {**self._no_bearing, **bearing.to_record()}, ()

@@ -1,6 +1,6 @@
 """A box on the picture to directions in space, with covariance (guidance contract, angle mathematics).
 
-box (fractions) ──+ CameraModel──▶ Bearing ──to_record──▶ bearing, cov, los, range_m of the record
+box (fractions) + CameraModel ──bearing_of──▶ Bearing ──to_record──▶ bearing, cov, los, range_m of the record
 """
 
 from __future__ import annotations
@@ -68,9 +68,28 @@ class Bearing:
 
 
 def bearing_of(
-    camera: CameraModel, box_xyxy: Box, box_std: Sequence[float] | None, cls: str | None
+    camera: CameraModel,
+    box_xyxy: Box,
+    frame_wh: tuple[int, int],
+    box_std: Sequence[float] | None = None,
+    cls: str | None = None,
 ) -> Bearing | None:
-    """The bearing of one box; None where a fisheye's model does not reach. See `CameraModel.bearing`."""
+    """Where a box lies.
+
+    Args:
+        camera: which camera saw it.
+        box_xyxy: corners as fractions of the frame, x0 < x1, y0 < y1.
+        frame_wh: size of the frame in pixels; see `CameraModel.fits`.
+        box_std: (4,) standard deviations of cx, cy (fractions), log w, log h, from the tracker.
+        cls: class of the box; a range comes only from its known height.
+
+    Returns:
+        The bearing, or None where a fisheye's model does not reach (its black corners).
+
+    Raises:
+        UsageError: the frame has another shape than the calibrated picture.
+    """
+    camera.check_frame(frame_wh)
     x0, y0, x1, y1 = box_xyxy
     mid_x, mid_y = (x0 + x1) / 2, (y0 + y1) / 2
     ray = camera.ray(mid_x, mid_y)

@@ -1,6 +1,6 @@
 """The camera of a run: intrinsics, distortion and mount, as `camfile` has read and checked them.
 
-CameraModel ──ray(x, y)──▶ direction; ──bearing(box)──▶ Bearing
+CameraModel ──ray(x, y)──▶ direction ──project──▶ (x, y); see `bearing.bearing_of` for boxes
 
 Pixel coordinates are OpenCV's: the centre of the top left pixel is (0, 0), so a fraction f of a picture of
 width w lies at f * w - 0.5. Boxes are fractions of the frame, so another frame size of the same shape needs
@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.camera.bearing import Bearing, bearing_of
 from edge_runtime.camera.lens import Lens, Ray, Vector, make_lens
 from edge_runtime.errors import UsageError
 
@@ -106,30 +105,6 @@ class CameraModel:
             (xd * self.fx + self.cx + 0.5) / self.width,
             (yd * self.fy + self.cy + 0.5) / self.height,
         )
-
-    def bearing(
-        self,
-        box_xyxy: tuple[float, float, float, float],
-        frame_wh: tuple[int, int],
-        box_std: Sequence[float] | None = None,
-        cls: str | None = None,
-    ) -> Bearing | None:
-        """Where a box lies.
-
-        Args:
-            box_xyxy: corners as fractions of the frame, x0 < x1, y0 < y1.
-            frame_wh: size of the frame in pixels; see `fits`.
-            box_std: (4,) standard deviations of cx, cy (fractions), log w, log h, from the tracker.
-            cls: class of the box; a range comes only from its known height.
-
-        Returns:
-            The bearing, or None where a fisheye's model does not reach (its black corners).
-
-        Raises:
-            UsageError: the frame has another shape than the calibrated picture.
-        """
-        self.check_frame(frame_wh)
-        return bearing_of(self, box_xyxy, box_std, cls)
 
 
 def _canonical(value: float) -> float:

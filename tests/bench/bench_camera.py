@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from edge_runtime.camera.bearing import bearing_of
 from edge_runtime.camera.camfile import parse
 from tests.edge_runtime.camera import oracle
 
@@ -42,7 +43,7 @@ def _times_ms(camera):
     random = np.random.default_rng(0)
     for x, y in random.uniform(0.02, 0.85, (BOXES, 2)).tolist():
         start = time.perf_counter_ns()
-        camera.bearing((x, y, x + 0.1, y + 0.12), (1280, 720), STD, "tower").to_record()
+        bearing_of(camera, (x, y, x + 0.1, y + 0.12), (1280, 720), STD, "tower").to_record()
         yield (time.perf_counter_ns() - start) / 1e6
 
 
@@ -50,7 +51,7 @@ def _worst_deg(camera):
     ardupilot, px4 = 0.0, 0.0
     for x in np.linspace(0.01, 0.99, 25):
         for y in np.linspace(0.01, 0.99, 15):
-            found = camera.bearing((x - 0.005, y - 0.005, x + 0.005, y + 0.005), (1280, 720))
+            found = bearing_of(camera, (x - 0.005, y - 0.005, x + 0.005, y + 0.005), (1280, 720))
             told = oracle.ardupilot_down(found.ang_x, found.ang_y)
             ardupilot = max(ardupilot, oracle.apart_deg(told, found.los))
             told = oracle.px4_down(math.tan(found.ang_x), math.tan(found.ang_y))

@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from calibration.agreement import Agreement
 from calibration.bench import Bench
 from calibration.cpu_int8 import cpu_tensors
-from calibration.families import CpuFiles, TensorRtFiles
-from calibration.fitting import Fitting, Int8Settings, gate
+from calibration.families import CpuFiles, Material, TensorRtFiles
+from calibration.fitting import Int8Settings, gate
 from calibration.fp16 import to_fp16
 from calibration.placement import plan
 from calibration.quantize import Int8Files, observe, quantize_model, read_fp32
@@ -193,11 +193,10 @@ def test_what_is_tried_quickly_is_one_of_the_files(family: Family) -> None:
     placement = plan(model)
     histograms = observe(model, (*placement.tensors, *cpu_tensors(model)), scenes(), 1)
     ranges = {name: tensor_range(histogram, "max") for name, histogram in histograms.items()}
-    bench = Bench.of(model, scenes(), PRESENT, threads=1)
-    fitting = Fitting(model, placement, Trial("max", ranges, GOOD), bench, bench, SETTINGS)
-    built = family.build(fitting, placement.layers[:1])
+    material = Material(model, placement, Trial("max", ranges, GOOD))
+    built = family.build(material, placement.layers[:1])
     assert len(built) == len(family.targets)
-    assert family.probe(fitting, placement.layers[:1]) == built[-1]
+    assert family.probe(material, placement.layers[:1]) == built[-1]
 
 
 @pytest.mark.parametrize(

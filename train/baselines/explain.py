@@ -13,8 +13,8 @@ import torch
 
 from edge_runtime.errors import ModelError
 from train.baselines.base import stretch
-from train.baselines.config import read_baseline_config
 from train.baselines.methods import method_class
+from train.baselines.presets import read_baseline_config
 from train.checkpoint import FILES, load_tensors
 from train.evaluation.predict import BATCH, predict_batches
 from train.optimstate import part_of

@@ -13,10 +13,10 @@ import torch
 from edge_runtime.errors import UsageError
 from edge_runtime.progress import clock, counted
 from train.attention_store import digest
-from train.baselines.config import check_baseline, read_baseline_config, resolve_baseline
 from train.baselines.explain import build_baseline, load_baseline, predict_baseline
 from train.baselines.learn import learn
 from train.baselines.methods import method_class
+from train.baselines.presets import check_baseline, read_baseline_config, resolve_baseline
 from train.checkpoint import FILES, save_tensors
 from train.data.dataset import load_dataset
 from train.data.manifest import known_digest

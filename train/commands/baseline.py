@@ -55,7 +55,7 @@ def settings_of(method: str) -> Mapping[str, str]:
 
 def configured(method: str, preset: str | None, changes: Mapping[str, Any]) -> BaselineConfig:
     """The method's preset with `changes`, by dotted key. Raises UsageError."""
-    from train.baselines.config import default_config
+    from train.baselines.presets import default_config
     from train.settings import override
 
     encoder = str(changes.get("backbone.name", ""))
@@ -68,7 +68,7 @@ def resumed(out: Path, preset: str | None, changes: Mapping[str, Any]) -> Baseli
     Raises:
         UsageError: `out` holds no run, or a setting differs from the run's.
     """
-    from train.baselines.config import read_baseline_config
+    from train.baselines.presets import read_baseline_config
     from train.settings import override, refuse_differences
 
     stored = read_baseline_config(out / "config.toml")

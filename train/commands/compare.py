@@ -143,7 +143,7 @@ def check_arguments(method: str, flags: Mapping[str, Any], assignments: Sequence
     if method == DIPS:
         dips_config(flags, assignments)
         return
-    from train.baselines.config import check_baseline
+    from train.baselines.presets import check_baseline
 
     changes = gather_settings(_changed(method, flags), assignments, settings_of(method), method)
     check_baseline(configured(method, flags["preset"], changes))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import edge_runtime
-from edge_runtime.camera.bearing import UNKNOWN_AZIMUTH_VAR
+from edge_runtime.camera.bearing import UNKNOWN_AZIMUTH_VAR, bearing_of
 from tests.edge_runtime.camera import oracle
 
 FRAME = (1280, 720)
@@ -68,7 +68,7 @@ def test_a_target_in_the_world_comes_back_with_its_sides(make_camera, mount, dir
     x, y = camera.project(tuple(seen))
     assert 0 < x < 1
     assert 0 < y < 1
-    found = camera.bearing((x - 0.01, y - 0.01, x + 0.01, y + 0.01), FRAME)
+    found = bearing_of(camera, (x - 0.01, y - 0.01, x + 0.01, y + 0.01), FRAME)
     assert oracle.apart_deg(found.los, direction_frd) < 1e-5
     f, r, d = direction_frd
     assert found.az == pytest.approx(math.atan2(r, f), abs=1e-7)
@@ -80,7 +80,7 @@ def test_a_target_in_the_world_comes_back_with_its_sides(make_camera, mount, dir
 def test_picture_sides_of_both_named_mounts(make_camera):
     """A box right of and above the middle: forward sees it right and up; down sees it right and ahead."""
     box = (0.70, 0.20, 0.72, 0.22)
-    ahead, below = make_camera().bearing(box, FRAME), make_camera(mount="down").bearing(box, FRAME)
+    ahead, below = bearing_of(make_camera(), box, FRAME), bearing_of(make_camera(mount="down"), box, FRAME)
     assert ahead.los[1] > 0 > ahead.los[2]
     assert below.los[0] > 0
     assert below.los[1] > 0
@@ -115,14 +115,14 @@ def test_corner_pixels_go_there_and_back(make_camera, name):
 
 def test_the_distorted_pixel_of_the_contract(make_camera):
     """k1 = -0.32, f = 820, pixel u = 100: -38.4 degrees; a pinhole would say -33.8."""
-    found = make_camera().bearing(box_at(100, 355), FRAME)
+    found = bearing_of(make_camera(), box_at(100, 355), FRAME)
     assert math.degrees(found.ang_x) == pytest.approx(-38.4, abs=0.05)
-    pinhole = make_camera(distortion=None).bearing(box_at(100, 355), FRAME)
+    pinhole = bearing_of(make_camera(distortion=None), box_at(100, 355), FRAME)
     assert math.degrees(pinhole.ang_x) == pytest.approx(-33.85, abs=0.05)
 
 
 def test_plane_angles_are_not_azimuth_and_elevation(make_camera):
-    found = make_camera().bearing(box_at(1180, 60), FRAME)
+    found = bearing_of(make_camera(), box_at(1180, 60), FRAME)
     assert math.degrees(-found.ang_y - found.el) > 4
     assert math.tan(found.el) == pytest.approx(-math.tan(found.ang_y) * math.cos(found.az), abs=1e-12)
 
@@ -139,7 +139,7 @@ def test_ardupilot_computes_our_line_of_sight_from_our_plane_angles(make_camera,
     camera = make_camera(mount=mount, **lens(name))
     worst = 0.0
     for u, v in GRID:
-        found = camera.bearing(box_at(u, v), FRAME)
+        found = bearing_of(camera, box_at(u, v), FRAME)
         worst = max(worst, oracle.apart_deg(autopilot(found.ang_x, found.ang_y), found.los))
     assert worst < 0.05
 
@@ -149,7 +149,7 @@ def test_px4_computes_our_line_of_sight_from_tangents_and_only_from_them(make_ca
     camera = make_camera(mount="down", **lens(name))
     worst, wrong = 0.0, 0.0
     for u, v in GRID:
-        found = camera.bearing(box_at(u, v), FRAME)
+        found = bearing_of(camera, box_at(u, v), FRAME)
         tangents = oracle.px4_down(math.tan(found.ang_x), math.tan(found.ang_y))
         worst = max(worst, oracle.apart_deg(tangents, found.los))
         wrong = max(wrong, oracle.apart_deg(oracle.px4_down(found.ang_x, found.ang_y), found.los))
@@ -159,19 +159,19 @@ def test_px4_computes_our_line_of_sight_from_tangents_and_only_from_them(make_ca
 
 def test_half_the_resolution_gives_the_same_bearing(make_camera):
     camera, box = make_camera(), (0.7, 0.1, 0.8, 0.3)
-    assert camera.bearing(box, (640, 360)) == camera.bearing(box, FRAME)
+    assert bearing_of(camera, box, (640, 360)) == bearing_of(camera, box, FRAME)
 
 
 def test_the_middle_of_a_pixel_is_half_a_pixel_from_its_edge(make_camera):
     """The pixel (650, 355) covers fractions 650/1280 to 651/1280: its middle is the optical axis."""
-    found = make_camera().bearing((650 / 1280, 355 / 720, 651 / 1280, 356 / 720), FRAME)
+    found = bearing_of(make_camera(), (650 / 1280, 355 / 720, 651 / 1280, 356 / 720), FRAME)
     assert (found.az, found.el) == pytest.approx((0, 0), abs=1e-12)
     assert found.size_x == pytest.approx(1 / 820, rel=1e-4)
 
 
 def test_angular_size_is_between_the_edges(make_camera):
     camera = make_camera(distortion=None)
-    found = camera.bearing((0.25, 0.2, 0.75, 0.9), FRAME)
+    found = bearing_of(camera, (0.25, 0.2, 0.75, 0.9), FRAME)
     left, right = ((f * 1280 - 0.5 - 650) / 820 for f in (0.25, 0.75))
     top, bottom = ((f * 720 - 0.5 - 355) / 820 for f in (0.2, 0.9))
     assert found.size_x == pytest.approx(math.atan(right) - math.atan(left), abs=1e-12)
@@ -184,7 +184,7 @@ NOISY_BOX, NOISY_STD = (0.78, 0.12, 0.82, 0.2), (0.003, 0.006, 0.05, 0.05)
 def moved(camera, dx, dy):
     """(az, el) of the noisy box moved by fractions of the frame."""
     x0, y0, x1, y1 = NOISY_BOX
-    found = camera.bearing((x0 + dx, y0 + dy, x1 + dx, y1 + dy), FRAME)
+    found = bearing_of(camera, (x0 + dx, y0 + dy, x1 + dx, y1 + dy), FRAME)
     return np.array([found.az, found.el])
 
 
@@ -192,7 +192,7 @@ def moved(camera, dx, dy):
 @pytest.mark.parametrize("mount", ["forward", "down", {"pitch_deg": -30, "yaw_deg": 10}])
 def test_covariance_is_the_pixel_noise_through_finite_differences(make_camera, name, mount):
     camera = make_camera(mount=mount, noise_px=1.5, **lens(name))
-    var_az, shared, var_el = camera.bearing(NOISY_BOX, FRAME, NOISY_STD).cov
+    var_az, shared, var_el = bearing_of(camera, NOISY_BOX, FRAME, NOISY_STD).cov
     step = 1e-5
     by_x = (moved(camera, step, 0) - moved(camera, -step, 0)) / (2 * step)
     by_y = (moved(camera, 0, step) - moved(camera, 0, -step)) / (2 * step)
@@ -203,7 +203,7 @@ def test_covariance_is_the_pixel_noise_through_finite_differences(make_camera, n
 
 def test_covariance_is_that_of_a_thousand_noisy_boxes(make_camera):
     camera = make_camera(mount={"pitch_deg": -30})
-    var_az, shared, var_el = camera.bearing(NOISY_BOX, FRAME, NOISY_STD).cov
+    var_az, shared, var_el = bearing_of(camera, NOISY_BOX, FRAME, NOISY_STD).cov
     spread = np.hypot(NOISY_STD[:2], 1.0 / np.array(FRAME))
     drawn = np.array([moved(camera, *d) for d in np.random.default_rng(0).normal(0, 1, (1000, 2)) * spread])
     measured = np.cov(drawn.T)
@@ -212,14 +212,14 @@ def test_covariance_is_that_of_a_thousand_noisy_boxes(make_camera):
 
 
 def test_without_a_tracker_the_pixel_noise_remains(make_camera):
-    found = make_camera(distortion=None, noise_px=2.0).bearing(box_at(650, 355), FRAME)
+    found = bearing_of(make_camera(distortion=None, noise_px=2.0), box_at(650, 355), FRAME)
     assert math.sqrt(found.cov[0]) == pytest.approx(2 / 820, rel=1e-6)
     assert math.sqrt(found.cov[2]) == pytest.approx(2 / 820, rel=1e-6)
 
 
 @pytest.mark.parametrize("off", [0.0, 1e-9, 0.3, 1.0, 3.0])
 def test_straight_below_the_azimuth_is_said_to_be_unknown(make_camera, off):
-    found = make_camera(mount="down").bearing(box_at(650 + off, 355), FRAME)
+    found = bearing_of(make_camera(mount="down"), box_at(650 + off, 355), FRAME)
     assert found.los[2] == pytest.approx(1.0, abs=1e-4)
     assert found.cov[0] <= UNKNOWN_AZIMUTH_VAR
     assert off > 0.5 or found.cov[0] == pytest.approx(UNKNOWN_AZIMUTH_VAR)
@@ -241,7 +241,7 @@ def test_range_comes_from_a_known_height(make_camera, mount, away_m, above_m):
     to_camera = np.array(camera.mount).T
     top, foot = (camera.project(tuple(to_camera @ (away_m, 0.0, above_m - h))) for h in (30.0, 0.0))
     x = (top[0] + foot[0]) / 2
-    found = camera.bearing((x - 0.02, top[1], x + 0.02, foot[1]), FRAME, (0, 0, 0, 0.05), "tower")
+    found = bearing_of(camera, (x - 0.02, top[1], x + 0.02, foot[1]), FRAME, (0, 0, 0, 0.05), "tower")
     middle = math.atan2(-found.los[2], math.hypot(*found.los[:2]))
     assert found.range_m == pytest.approx(away_m / math.cos(middle), rel=1e-3)
     assert found.range_std_m > 0.05 * found.range_m
@@ -261,7 +261,9 @@ def test_range_comes_from_a_known_height(make_camera, mount, away_m, above_m):
     ],
 )
 def test_without_a_visible_known_height_there_is_no_range(make_camera, mount, box, cls):
-    record = make_camera(mount=mount, heights_m={"tower": 30.0}).bearing(box, FRAME, None, cls).to_record()
+    record = bearing_of(
+        make_camera(mount=mount, heights_m={"tower": 30.0}), box, FRAME, None, cls
+    ).to_record()
     assert (record["range_m"], record["range_src"], record["range_std_m"]) == (None, None, None)
 
 
@@ -274,8 +276,8 @@ def test_a_fisheye_has_no_bearing_where_it_has_no_picture(make_camera):
         cy=360.0,
         distortion={"model": "fisheye", "coefficients": [0.0, -0.01, 0, 0]},
     )
-    assert camera.bearing((0.01, 0.01, 0.03, 0.03), FRAME) is None
-    wide = camera.bearing(box_at(640 + 340, 360), FRAME)
+    assert bearing_of(camera, (0.01, 0.01, 0.03, 0.03), FRAME) is None
+    wide = bearing_of(camera, box_at(640 + 340, 360), FRAME)
     assert abs(wide.az) > math.radians(85)
 
 
@@ -283,7 +285,7 @@ def test_more_than_90_degrees_off_axis_is_behind(make_camera):
     camera = make_camera(
         fx=200.0, fy=200.0, cx=640.0, cy=360.0, distortion={"model": "fisheye", "coefficients": [0, 0, 0, 0]}
     )
-    found = camera.bearing(box_at(640 + 200 * math.radians(100), 360), FRAME)
+    found = bearing_of(camera, box_at(640 + 200 * math.radians(100), 360), FRAME)
     assert math.degrees(found.az) == pytest.approx(100, abs=1e-6)
     assert math.degrees(found.ang_x) == pytest.approx(100, abs=1e-6)
     assert found.los[0] < 0
@@ -291,7 +293,7 @@ def test_more_than_90_degrees_off_axis_is_behind(make_camera):
 
 def test_the_fields_are_those_of_the_record_s_schema(make_camera):
     camera = make_camera(heights_m={"tower": 30.0})
-    record = camera.bearing((0.4, 0.2, 0.6, 0.8), FRAME, (0.01, 0.01, 0.1, 0.1), "tower").to_record()
+    record = bearing_of(camera, (0.4, 0.2, 0.6, 0.8), FRAME, (0.01, 0.01, 0.1, 0.1), "tower").to_record()
     record["cam"] = camera.cam_record()
     assert record["cam"] == {"id": 100, "calib": camera.calib, "att_q": None}
     schema = json.loads(SCHEMA.read_text())
@@ -320,7 +322,7 @@ def test_any_box_has_a_finite_bearing_that_agrees_with_itself(
         mount={"pitch_deg": -40, "roll_deg": 3} if mount == "tilted" else mount, **lens(name)
     )
     box = (x, y, min(1.0, x + width), min(1.0, y + height))
-    found = camera.bearing(box, FRAME, std)
+    found = bearing_of(camera, box, FRAME, std)
     json.dumps(found.to_record(), allow_nan=False)
     assert math.hypot(*found.los) == pytest.approx(1.0, abs=1e-12)
     cos_el = math.cos(found.el)

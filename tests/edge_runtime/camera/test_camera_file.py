@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.camera import load_camera
+from edge_runtime.camera.bearing import bearing_of
 from edge_runtime.camera.camfile import parse, to_toml
 from edge_runtime.cliutil import read_toml
 from edge_runtime.errors import UsageError
@@ -182,7 +183,7 @@ def test_frames_of_the_same_shape_fit_and_others_are_refused(make_camera, size, 
     assert camera.fits(size) is fits
     if not fits:
         with pytest.raises(UsageError, match=r"calibrated at 1280x720, another shape; calibrate in the mode"):
-            camera.bearing((0.4, 0.4, 0.6, 0.6), size)
+            bearing_of(camera, (0.4, 0.4, 0.6, 0.6), size)
 
 
 @pytest.mark.parametrize(

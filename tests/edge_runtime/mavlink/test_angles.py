@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from edge_runtime.camera.bearing import bearing_of
 from edge_runtime.camera.camfile import parse
 from edge_runtime.camera.mount import parse_mount
 from edge_runtime.sinks.mavlink import messages
@@ -144,7 +145,7 @@ def test_the_angles_these_tests_fly_are_those_of_the_camera_model():
     camera = parse(CAMERA, "test")
     for pixel in PIXELS[::3]:
         x, y = pixel[0] / WIDTH, pixel[1] / HEIGHT
-        found = camera.bearing((x - 0.01, y - 0.01, x + 0.01, y + 0.01), (WIDTH, HEIGHT))
+        found = bearing_of(camera, (x - 0.01, y - 0.01, x + 0.01, y + 0.01), (WIDTH, HEIGHT))
         made, ours = found.to_record(), record(ray=ray_of(pixel))
         for key in ("az", "el", "ang_x", "ang_y"):
             assert made["bearing"][key] == pytest.approx(ours["bearing"][key], abs=2e-6)

@@ -8,7 +8,7 @@ import pytest
 
 import train.baselines.run
 from edge_runtime.cli import main
-from train.baselines.config import default_config
+from train.baselines.presets import default_config
 from train.commands.baseline import method_of
 from train.config import preset_config
 from train.settings import flatten, to_toml

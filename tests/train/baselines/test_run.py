@@ -12,16 +12,11 @@ import train.baselines.learn
 import train.baselines.run
 from edge_runtime.errors import DatasetError, ModelError, TrainingError, UsageError
 from tests.train.tiny import write_tiny_set
-from train.baselines.config import (
-    BASELINE_RULES,
-    check_baseline,
-    default_config,
-    read_baseline_config,
-    resolve_baseline,
-)
+from train.baselines.config import BASELINE_RULES
 from train.baselines.explain import load_baseline
 from train.baselines.learn import BaselineLearner
 from train.baselines.methods import METHODS, method_class
+from train.baselines.presets import check_baseline, default_config, read_baseline_config, resolve_baseline
 from train.baselines.run import train_baseline
 from train.checkpoint import load_tensors
 from train.config_limits import OBEYS

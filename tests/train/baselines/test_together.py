@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.train.tiny import write_tiny_set
-from train.baselines.config import read_baseline_config
+from train.baselines.presets import read_baseline_config
 from train.checkpoint import FILES, load_tensors
 
 if TYPE_CHECKING:

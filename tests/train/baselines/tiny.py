@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from train.baselines.config import default_config
 from train.baselines.methods import CNN, METHODS
+from train.baselines.presets import default_config
 from train.settings import override
 
 if TYPE_CHECKING:
