@@ -158,7 +158,7 @@ def test_the_learning_rate_rises_and_falls_again(config: TrainConfig) -> None:
 
 
 def test_it_begins_with_a_fresh_optimiser(
-    tmp_path: Path, dataset: Dataset, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dataset: Dataset, config: TrainConfig, monkeypatch: pytest.MonkeyPatch, no_figures: None
 ) -> None:
     polishing, steps = Fitter.step, []
 
@@ -168,7 +168,7 @@ def test_it_begins_with_a_fresh_optimiser(
         return values
 
     monkeypatch.setattr(Fitter, "step", step)
-    train_run(dataset.root, tmp_path / "run", config)
+    train_run(dataset.root, tmp_path / "run", config, device="cpu", threads=1, workers=1)
     before, after = steps[: steps.index(1, 1)], steps[steps.index(1, 1) :]
     assert before == list(range(1, len(before) + 1))
     assert after == list(range(1, len(after) + 1))
