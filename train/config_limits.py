@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import UsageError
+from train.config import AS_IT_IS
 from train.settings import flatten
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ RULES: Mapping[str, str] = {
     "selftrain.sure_bg": SHARE,
     "polish.epochs": NOT_NEGATIVE,
     "polish.sizes": ABOVE_ZERO,
+    "polish.contrast": SHARE,
     "polish.crop": INTO_ONE,
     "polish.batch_size": NOT_NEGATIVE,
     "polish.lr": ABOVE_ZERO,
@@ -101,6 +103,9 @@ def check_limits(config: TrainConfig) -> None:
         raise UsageError(f"sampling.dilation = {config.sampling.dilation}: expected an odd number of pixels")
     if not config.polish.sizes:
         raise UsageError("polish.sizes is empty: expected one share of the input or more, like 0.83,1.17")
+    contrast = config.polish.contrast
+    if len(contrast) != 2 or (contrast[0] >= contrast[1] and contrast != AS_IT_IS):
+        raise UsageError(f"polish.contrast = {contrast}: expected two ascending shares, or 0,0 for none")
     for name, crop in (("localizer", config.localizer.crop), ("polish", config.polish.crop)):
         if len(crop) != 2 or crop[0] > crop[1]:
             raise UsageError(f"{name}.crop = {crop}: expected smallest and largest share")

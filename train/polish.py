@@ -4,21 +4,26 @@ weights after the last epoch ──train photos at several sizes──▶ maximu
 
 Crops of training are smaller than photos in flight (Touvron et al., "Fixing the train-test resolution
 discrepancy", 2019), and several sizes together see more than one (Radosavovic et al., "Data distillation",
-2018). Soft targets carry over how far each object reaches; what is made here costs nothing in flight.
+2018). What is made here costs nothing in flight.
+
+The label says that the photo has an object, so its warmest place is one, however warm: two shares of that are
+stretched to 0 and 1. Between them targets stay soft and carry over how far the object reaches.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edge_runtime.errors import DatasetError
+from train.config import AS_IT_IS
 from train.ownmaps import OwnMapFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from train.config import TrainConfig
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from train.localizer import Localizer
 
 SIDE = 256  # of a kept map, px
+WARMEST = 0.995  # quantile of a map that is its warmest place
 MULTIPLE = 32  # sides the network takes
 
 
@@ -39,6 +45,7 @@ class Polish:
         """`indices`: of the train photos with an object that can be read."""
         self._first, self._eval_size = config.optim.epochs, config.localizer.eval_size
         self._epochs, self._sizes, self._images = config.polish.epochs, config.polish.sizes, images
+        self._contrast = config.polish.contrast
         self._maps = OwnMapFile(run_dir, "polish", images, indices, SIDE)
 
     def covers(self, epoch: int) -> bool:
@@ -69,4 +76,22 @@ class Polish:
         if found is None and index in self._maps:
             name = self._images[index].image_id
             raise DatasetError(f"{name}: could not be read when polish began, so nothing says what it shows")
-        return found
+        return found if found is None else stretched(found, self._contrast)
+
+
+def stretched(score_map: NDArray[np.float32], shares: tuple[float, float]) -> NDArray[np.float32]:
+    """A map with contrast, whatever it had.
+
+    Args:
+        score_map: (H, W) float32 in [0, 1] of a photo with an object.
+        shares: of the map's warmest place; up to the first it becomes 0, from the second on 1, and rises
+            evenly between. `AS_IT_IS` changes nothing.
+
+    Returns:
+        (H, W) float32 in [0, 1]; a map that is 0 everywhere stays as it is.
+    """
+    warmest = float(np.quantile(score_map, WARMEST))
+    if shares == AS_IT_IS or warmest <= 0:
+        return score_map
+    low, high = (share * warmest for share in shares)
+    return np.clip((score_map - low) / (high - low), 0, 1).astype(np.float32)

@@ -85,6 +85,12 @@ def test_wrong_settings_are_named(key: str, value: object, message: str) -> None
         pytest.param({"optim.batch_size": 0}, "optim.batch_size = 0: expected at least 1", id="no batch"),
         pytest.param({"polish.sizes": ""}, "polish.sizes is empty", id="no size"),
         pytest.param({"polish.crop": "0.8"}, r"polish.crop = \(0.8,\): expected smallest", id="one share"),
+        pytest.param({"polish.contrast": "0.5"}, "polish.contrast = .*: expected two", id="one level"),
+        pytest.param({"polish.contrast": "0.8,0.5"}, "expected two ascending shares", id="levels reversed"),
+        pytest.param({"polish.contrast": "0.5,0.5"}, "expected two ascending shares", id="no room between"),
+        pytest.param(
+            {"polish.contrast": "0.5,1.5"}, "polish.contrast = .*: expected", id="above the warmest"
+        ),
         pytest.param({"localizer.crop": "0.1,0.2,0.3"}, "localizer.crop = .*: expected smallest", id="three"),
         pytest.param({"optim.lr": float("nan")}, "optim.lr = nan: expected above 0", id="not a number"),
         pytest.param({"optim.ema": 1.0}, "optim.ema = 1.0: expected from 0, below 1", id="frozen average"),
@@ -140,6 +146,7 @@ def test_a_run_older_than_a_part_of_the_method_is_read_as_without_it(tmp_path: P
     config = read_run_config(tmp_path)
     assert (config.polish.epochs, config.selftrain.from_epoch, config.optim.epochs) == (0, 0, 3)
     assert (config.sst.maps, config.localizer.class_head) == ("attention", "trained")
+    assert config.polish.contrast == (0, 0)
     (tmp_path / "config.toml").write_text(to_toml(TrainConfig()), encoding="utf-8")
     assert read_run_config(tmp_path).polish == TrainConfig().polish
     assert TrainConfig().polish.epochs > 0

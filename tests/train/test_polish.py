@@ -20,7 +20,7 @@ from train.fit import Fitter
 from train.items import ViewSource
 from train.localizer import build_localizer
 from train.losses import soft_cross_entropy
-from train.polish import SIDE, Polish
+from train.polish import SIDE, Polish, stretched
 from train.run import train_run
 from train.validate import predict_maps
 
@@ -42,7 +42,9 @@ def dataset(tmp_path: Path) -> Dataset:
 
 @pytest.fixture
 def config() -> TrainConfig:
-    return replace(tiny_config(), polish=PolishConfig(epochs=2, sizes=(1.0, 2.0), crop=(0.5, 0.5)))
+    return replace(
+        tiny_config(), polish=PolishConfig(epochs=2, sizes=(1.0, 2.0), contrast=(0, 0), crop=(0.5, 0.5))
+    )
 
 
 def _polish(out: Path, dataset: Dataset, config: TrainConfig) -> Polish:
@@ -70,6 +72,47 @@ def test_the_warmest_of_all_sizes_teaches(tmp_path: Path, dataset: Dataset, conf
         maps = [next(predict_maps(model, [image], side, 1))[1] for side in (64, 128)]
         expected = np.max([cv2.resize(m, (SIDE, SIDE)) for m in maps], axis=0)
         assert np.abs(found - expected).max() < 0.02  # bfloat16 in batches of another size
+
+
+@pytest.mark.parametrize("peak", [0.1, 0.6, 1.0])
+def test_a_lukewarm_map_teaches_with_the_contrast_of_a_hot_one(peak: float) -> None:
+    shares = np.linspace(0, 1, 101, dtype=np.float32)
+    found = stretched(np.full((50, 101), shares) * np.float32(peak), (0.55, 0.85))
+    assert found.dtype == np.float32
+    assert not found[:, shares < 0.54].any()
+    assert (found[:, shares > 0.86] == 1).all()
+    assert found[0, 70] == pytest.approx(0.5, abs=0.02)
+    assert (np.diff(found, axis=1) >= 0).all()
+
+
+def test_a_few_hot_pixels_are_not_the_warmest_place() -> None:
+    score_map = np.full((100, 100), 0.2, np.float32)
+    score_map[40:60, 40:60] = 0.6
+    score_map[0, :10] = 1.0
+    found = stretched(score_map, (0.55, 0.85))
+    assert (found[40:60, 40:60] == 1).all()
+    assert not found[60:, :].any()
+
+
+def test_an_empty_map_and_one_to_be_left_alone_stay() -> None:
+    empty, grey = np.zeros((8, 8), np.float32), np.full((8, 8), 0.3, np.float32)
+    assert not stretched(empty, (0.55, 0.85)).any()
+    assert (stretched(grey, (0.0, 0.0)) == grey).all()
+
+
+def test_the_map_that_teaches_is_stretched(tmp_path: Path, dataset: Dataset, config: TrainConfig) -> None:
+    model, train = build_localizer(config.localizer, 2).eval(), dataset.splits["train"]
+    index = next(i for i, image in enumerate(train) if image.label != dataset.negative)
+    found = []
+    for contrast in ((0.0, 0.0), (0.55, 0.85)):
+        with_it = replace(config, polish=replace(config.polish, contrast=contrast))
+        polish = _polish(tmp_path, dataset, with_it)
+        polish.prepare(2, model, 1, WORLD)
+        found.append(polish.get(index))
+    assert found[0] is not None
+    assert found[1] is not None
+    assert (found[1] == stretched(found[0], (0.55, 0.85))).all()
+    assert (found[1] != found[0]).any()
 
 
 def test_a_photo_nobody_could_read_then_is_left_out_of_the_batch_and_not_called_empty(

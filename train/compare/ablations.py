@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import UsageError
 from train.baselines.methods import DIPS
+from train.config import AS_IT_IS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,11 @@ def _rows() -> Mapping[str, Ablation]:
         "polish-off": Ablation("polish", "no last epochs at the size of flight", {"polish.epochs": 0}),
         "polish2": Ablation(
             "polish", "two last epochs at the size of flight, taught by own maps", {"polish.epochs": 2}
+        ),
+        "polish-soft": Ablation(
+            "polish",
+            "the own maps that teach there as they are, not stretched",
+            {"polish.contrast": AS_IT_IS},
         ),
         "rest0.3": Ablation(
             "rest", "what the map leaves out must look like the negative class", {"losses.rest": 0.3}
