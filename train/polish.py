@@ -1,6 +1,6 @@
 """Polish: the last epochs see photos at the size of flight and learn from the localizer's own maps.
 
-weights after the last epoch ──train photos at several sizes──▶ maximum of the maps ──views──▶ soft targets
+weights before each of them ──train photos at several sizes──▶ maximum of the maps ──views──▶ soft targets
 
 Crops of training are smaller than photos in flight (Touvron et al., "Fixing the train-test resolution
 discrepancy", 2019), and several sizes together see more than one (Radosavovic et al., "Data distillation",
@@ -58,13 +58,13 @@ class Polish:
             self._maps.reserve()
 
     def prepare(self, epoch: int, model: Localizer, workers: int, world: World) -> None:
-        """Have the teacher's maps for `epoch` at hand; `model`: as it is when the first of these begins.
+        """Have the teacher's maps for `epoch` at hand; `model`: as it is when the epoch begins.
 
         Raises:
             TrainingError: the disk is full.
         """
         sides = [MULTIPLE * max(1, round(share * self._eval_size / MULTIPLE)) for share in self._sizes]
-        self._maps.prepare(self._first, epoch, model, sides, workers, world)
+        self._maps.prepare(epoch, epoch, model, sides, workers, world)
 
     def get(self, index: int) -> NDArray[np.float32] | None:
         """(SIDE, SIDE) float32 in [0, 1] of train photo `index`; None for a photo of the negative class.

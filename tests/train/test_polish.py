@@ -85,6 +85,21 @@ def test_a_lukewarm_map_teaches_with_the_contrast_of_a_hot_one(peak: float) -> N
     assert (np.diff(found, axis=1) >= 0).all()
 
 
+def test_each_epoch_is_taught_by_the_weights_before_it(
+    tmp_path: Path, dataset: Dataset, config: TrainConfig
+) -> None:
+    train = dataset.splits["train"]
+    index = next(i for i, image in enumerate(train) if image.label != dataset.negative)
+    polish, found = _polish(tmp_path, dataset, config), []
+    for epoch in (2, 3, 3):
+        torch.manual_seed(len(found))
+        polish.prepare(epoch, build_localizer(config.localizer, 2).eval(), 1, WORLD)
+        found.append(polish.get(index))
+    assert found[1] is not None
+    assert (found[0] != found[1]).any()
+    assert (found[1] == found[2]).all()  # gone on with in the same epoch: those that are there
+
+
 def test_a_few_hot_pixels_are_not_the_warmest_place() -> None:
     score_map = np.full((100, 100), 0.2, np.float32)
     score_map[40:60, 40:60] = 0.6
