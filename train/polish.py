@@ -94,4 +94,4 @@ def stretched(score_map: NDArray[np.float32], shares: tuple[float, float]) -> ND
     if shares == AS_IT_IS or warmest <= 0:
         return score_map
     low, high = (share * warmest for share in shares)
-    return np.clip((score_map - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((score_map - low) / (high - low), 0, 1), np.float32)
