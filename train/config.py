@@ -123,7 +123,7 @@ class PolishConfig:
 
     epochs: int = 2  # after those of `optim.epochs`; 0: none
     sizes: tuple[float, ...] = (0.83, 1.17, 1.33)  # the teacher's inputs, of `localizer.eval_size`
-    contrast: tuple[float, float] = (0.55, 0.85)  # of a map's warmest: becomes 0; becomes 1. 0,0: as it is
+    contrast: tuple[float, float] = (0.55, 0.85)  # of a map's warmest, become 0 and 1; 0,0: as it is
     crop: tuple[float, float] = (0.75, 1.0)  # side of a view as a share of the photo
     batch_size: int = 0  # 0: half of that of `optim`
     lr: float = 0.3  # of both learning rates of `optim`; warm-up over a tenth, then cosine
@@ -190,13 +190,13 @@ PAPER: Mapping[str, Any] = {
     "localizer.eval_size": 224,
     "localizer.class_head": "trained",
 }
-AS_IT_IS = (0.0, 0.0)
+UNSTRETCHED = (0.0, 0.0)
 # What a run did that is older than these settings.
 BEFORE: Mapping[str, Any] = {
     "sst.maps": "attention",
     "selftrain.from_epoch": 0,
     "polish.epochs": 0,
-    "polish.contrast": AS_IT_IS,
+    "polish.contrast": UNSTRETCHED,
     "localizer.class_head": "trained",
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {"edge": {}, "paper": PAPER}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import UsageError
-from train.config import AS_IT_IS
+from train.config import UNSTRETCHED
 from train.settings import flatten
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def check_limits(config: TrainConfig) -> None:
     if not config.polish.sizes:
         raise UsageError("polish.sizes is empty: expected one share of the input or more, like 0.83,1.17")
     contrast = config.polish.contrast
-    if len(contrast) != 2 or (contrast[0] >= contrast[1] and contrast != AS_IT_IS):
+    if len(contrast) != 2 or (contrast[0] >= contrast[1] and contrast != UNSTRETCHED):
         raise UsageError(f"polish.contrast = {contrast}: expected two ascending shares, or 0,0 for none")
     for name, crop in (("localizer", config.localizer.crop), ("polish", config.polish.crop)):
         if len(crop) != 2 or crop[0] > crop[1]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_runtime.errors import DatasetError
-from train.config import AS_IT_IS
+from train.config import UNSTRETCHED
 from train.ownmaps import OwnMapFile
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def stretched(score_map: NDArray[np.float32], shares: tuple[float, float]) -> ND
     Args:
         score_map: (H, W) float32 in [0, 1] of a photo with an object.
         shares: of the map's warmest place; up to the first it becomes 0, from the second on 1, and rises
-            evenly between. `AS_IT_IS` changes nothing.
+            evenly between. `UNSTRETCHED` changes nothing.
 
     Returns:
         (H, W) float32 in [0, 1]; a map that is 0 everywhere stays as it is.
     """
     warmest = float(np.quantile(score_map, WARMEST))
-    if shares == AS_IT_IS or warmest <= 0:
+    if shares == UNSTRETCHED or warmest <= 0:
         return score_map
     low, high = (share * warmest for share in shares)
     return np.asarray(np.clip((score_map - low) / (high - low), 0, 1), np.float32)

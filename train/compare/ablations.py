@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import UsageError
 from train.baselines.methods import DIPS
-from train.config import AS_IT_IS
+from train.config import UNSTRETCHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ def _rows() -> Mapping[str, Ablation]:
         "polish-soft": Ablation(
             "polish",
             "the own maps that teach there as they are, not stretched",
-            {"polish.contrast": AS_IT_IS},
+            {"polish.contrast": UNSTRETCHED},
         ),
         "rest0.3": Ablation(
             "rest", "what the map leaves out must look like the negative class", {"losses.rest": 0.3}
