@@ -38,14 +38,33 @@ def choose_threshold(percent: ArrayLike, thresholds: ArrayLike) -> float:
     curve, at = np.asarray(percent, np.float64), np.asarray(thresholds, np.float64)
     if curve.shape != at.shape or curve.ndim != 1 or curve.size == 0:
         raise ValueError(f"expected two equal rows, got shapes {curve.shape} and {at.shape}")
-    half = max(0, round(SMOOTHING * curve.size / 2))
-    padded = np.pad(curve, half, mode="edge")
-    smooth = np.convolve(padded, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
+    half = _half_window(curve.size)
+    smooth = _window_means(np.pad(curve, half, mode="edge"), half)
     good = np.concatenate([[False], smooth >= smooth.max() - PLATEAU, [False]])
     rims = np.flatnonzero(np.diff(good))
     first, after = rims[::2], rims[1::2]
     widest = int((after - first).argmax())
     return float(at[(first[widest] + after[widest] - 1) // 2])
+
+
+def best_stretch(percent: NDArray[np.float64]) -> float:
+    """The highest mean accuracy over a stretch of thresholds as wide as `choose_threshold` looks at.
+
+    What a threshold that is somewhat off still gives; the bare maximum is what one threshold gives.
+
+    Args:
+        percent: (t,) accuracy per threshold, evenly spaced.
+    """
+    return float(_window_means(percent, _half_window(percent.size)).max())
+
+
+def _half_window(size: int) -> int:
+    return max(0, round(SMOOTHING * size / 2))
+
+
+def _window_means(curve: NDArray[np.float64], half: int) -> NDArray[np.float64]:
+    """(t - 2 half,) means of all whole windows."""
+    return np.convolve(curve, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
 
 
 def choose_presence_threshold(positive: ArrayLike, negative: ArrayLike) -> float:

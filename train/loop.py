@@ -64,7 +64,7 @@ def fit_localizer(
 
     steps = len(batches(0)), len(batches(config.optim.epochs))
     learner = _LocalizerLearner(run, classifier, steps, proposals[count:], own, polish)
-    choice = choice_for(config.select, dataset)
+    choice = choice_for(config, dataset)
     photos = [*images, *dataset.splits["val"]]
     course = Course(
         images=images,

@@ -116,8 +116,8 @@ def train_run(
 def _check(config: TrainConfig, dataset: Dataset, world: World) -> None:
     if not dataset.splits["val"]:
         raise UsageError(f"{dataset.root}: no val photos; put some into val/ (boxes are optional there)")
-    if config.select == "boxes" and not dataset.has_boxes("val"):
-        raise UsageError(f"--select boxes: val of {dataset.root} has no boxes; use auto")
+    if config.select in ("boxes", "protocol") and not dataset.has_boxes("val"):
+        raise UsageError(f"--select {config.select}: val of {dataset.root} has no boxes; use auto")
     if config.select == "separation" and not can_separate(dataset):
         raise UsageError(
             f"--select separation: val of {dataset.root} has fewer than {FEWEST} photos with an object or of "

@@ -1,5 +1,8 @@
 """What chooses the best epoch: boxes of val, or without any box what image labels and proposals say.
 
+Boxes are judged over a stretch of thresholds: a map that is right at one of them alone is worth little in
+flight. "protocol" takes the bare maximum, as the evaluation protocol does (Choe et al., CVPR 2020).
+
 Dataset + `--select` ──▶ Choice: a score of each look at val. History ──▶ a warning where nothing was found.
 """
 
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from train.config import TrainConfig
     from train.data.types import Dataset
     from train.validate import Glance
 
@@ -32,18 +36,19 @@ class Choice:
     slack: float = 0.0
 
 
-BY_BOXES = Choice("val boxes", lambda seen: seen.boxes)
+BY_BOXES = Choice("val boxes", lambda seen: seen.steady)
+BY_PROTOCOL = Choice("val boxes at their best threshold", lambda seen: seen.boxes)
 BY_SEPARATION = Choice("separation of val photos", lambda seen: seen.separation, SLACK)
 BY_PROPOSALS = Choice("proposal agreement", lambda seen: seen.agreement)
-CHOICES = {"boxes": BY_BOXES, "separation": BY_SEPARATION, "proposals": BY_PROPOSALS}
+CHOICES = {"boxes": BY_BOXES, "protocol": BY_PROTOCOL, "separation": BY_SEPARATION, "proposals": BY_PROPOSALS}
 
 
-def choice_for(select: str, dataset: Dataset) -> Choice:
-    """The choice that the setting `select` names; "auto": the best that val of `dataset` allows."""
-    if select != "auto":
-        return CHOICES[select]
+def choice_for(config: TrainConfig, dataset: Dataset) -> Choice:
+    """The choice that `config.select` names; "auto": the best that val of `dataset` allows."""
+    if config.select != "auto":
+        return CHOICES[config.select]
     if dataset.has_boxes("val"):
-        return BY_BOXES
+        return BY_PROTOCOL if config.preset == "paper" else BY_BOXES
     return BY_SEPARATION if can_separate(dataset) else BY_PROPOSALS
 
 

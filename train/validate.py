@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from calibration.thresholds import best_stretch
 from edge_runtime.preprocess import resize_frame
 from train.data.imageio import read_image_bgr
 from train.data.loader import PhotoLoader
@@ -18,7 +19,7 @@ from train.localizer import Localizer, foreground
 from train.tensors import autocast, normalise, stack_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,11 +36,13 @@ class Glance:
     """Figures of one look at val, in percent.
 
     `boxes`: mean over IoU .3/.5/.7 of the best accuracy over thresholds against annotated boxes, None
-    without any. `agreement`: the same against top-1 proposals. `class_acc`: class head.
+    without any. `steady`: the same of the best stretch of thresholds: what one that is somewhat off still
+    gives. `agreement`: as `boxes`, against top-1 proposals. `class_acc`: class head.
     `separation`: AUC of the presence score, positives against negatives, None without negatives.
     """
 
     boxes: float | None
+    steady: float | None
     agreement: float | None
     class_acc: float
     separation: float | None
@@ -108,14 +111,19 @@ def judge_predictions(
             proposal_curves.append(quick_curve(small, pseudo, size))
     return Glance(
         boxes=_score(box_curves),
+        steady=_score(box_curves, best_stretch),
         agreement=_score(proposal_curves),
         class_acc=100.0 * sum(right) / max(1, len(right)),
         separation=presence_auc(scores[True], scores[False]),
     )
 
 
-def _score(curves: list[NDArray[np.float64]]) -> float | None:
+def _score(
+    curves: list[NDArray[np.float64]],
+    best: Callable[[NDArray[np.float64]], float] = np.max,
+) -> float | None:
+    """`best`: (thresholds,) accuracies to the one that counts."""
     if not curves:
         return None
     ious = np.stack(curves)  # (photos, thresholds)
-    return float(np.mean([100.0 * (ious >= delta).mean(0).max() for delta in DELTAS]))
+    return float(np.mean([100.0 * best((ious >= delta).mean(0)) for delta in DELTAS]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from train.config import TrainConfig, preset_config
 from train.data.dataset import load_dataset
 from train.selection import CHOICES, FEWEST, LOST, choice_for, warn_if_lost
 from train.validate import Glance
@@ -16,7 +17,7 @@ from .tiny import write_tiny_set
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEEN = Glance(boxes=40.0, agreement=30.0, class_acc=90.0, separation=0.8)
+SEEN = Glance(boxes=45.0, steady=40.0, agreement=30.0, class_acc=90.0, separation=0.8)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,9 @@ SEEN = Glance(boxes=40.0, agreement=30.0, class_acc=90.0, separation=0.8)
         ),
         pytest.param("auto", False, FEWEST - 1, None, "proposal agreement", 30.0, id="too few of a kind"),
         pytest.param("auto", False, FEWEST, "none", "proposal agreement", 30.0, id="no negative class"),
+        pytest.param(
+            "protocol", True, FEWEST, None, "val boxes at their best threshold", 45.0, id="the bare maximum"
+        ),
         pytest.param("separation", True, FEWEST, None, "separation of val photos", 0.8, id="as asked for"),
         pytest.param("proposals", True, FEWEST, None, "proposal agreement", 30.0, id="asked for proposals"),
     ],
@@ -39,14 +43,19 @@ def test_the_epoch_is_chosen_by_the_best_that_val_allows(
     if negative is not None:
         for split in ("train", "val", "test"):
             (root / split / "background").rename(root / split / "grass")
-    choice = choice_for(select, load_dataset(root))
+    choice = choice_for(TrainConfig(select=select), load_dataset(root))
     assert choice.words == words
     assert choice.score(SEEN) == pytest.approx(score, abs=1e-4)
 
 
+def test_the_papers_preset_judges_boxes_as_the_protocol_does(tmp_path: Path) -> None:
+    dataset = load_dataset(write_tiny_set(tmp_path / "set", boxes=True, train=1, val=1))
+    assert choice_for(preset_config("paper"), dataset) is CHOICES["protocol"]
+
+
 def test_every_choice_can_be_without_an_answer() -> None:
-    blank = Glance(boxes=None, agreement=None, class_acc=50.0, separation=None)
-    assert [choice.score(blank) for choice in CHOICES.values()] == [None, None, None]
+    blank = Glance(boxes=None, steady=None, agreement=None, class_acc=50.0, separation=None)
+    assert [choice.score(blank) for choice in CHOICES.values()] == [None, None, None, None]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_boxes_of_val_choose_the_epoch_but_teach_nothing(finished: Path, tmp_pat
 def test_with_nothing_to_choose_by_the_last_epoch_is_taken(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blank = Glance(boxes=None, agreement=None, class_acc=50.0, separation=None)
+    blank = Glance(boxes=None, steady=None, agreement=None, class_acc=50.0, separation=None)
     monkeypatch.setattr(train.loop, "glance", lambda *_: blank)
     assert metrics_of(train_tiny(data, tmp_path / "run"))["best_epoch"] == 2
 
@@ -100,7 +100,7 @@ def test_with_nothing_to_choose_by_the_last_epoch_is_taken(
 def test_of_equally_good_epochs_the_latest_is_taken(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alike = Glance(boxes=70.0, agreement=None, class_acc=50.0, separation=None)
+    alike = Glance(boxes=70.0, steady=65.0, agreement=None, class_acc=50.0, separation=None)
     monkeypatch.setattr(train.loop, "glance", lambda *_: alike)
     assert metrics_of(train_tiny(data, tmp_path / "run"))["best_epoch"] == 2
 
@@ -117,7 +117,7 @@ def test_of_equally_good_epochs_the_latest_is_taken(
 def test_of_epochs_that_tell_photos_apart_all_but_equally_well_the_latest_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told_apart: tuple[float, ...], best_epoch: int
 ) -> None:
-    looks = iter([Glance(None, agreement=None, class_acc=50.0, separation=value) for value in told_apart])
+    looks = iter([Glance(None, None, agreement=None, class_acc=50.0, separation=v) for v in told_apart])
     monkeypatch.setattr(train.loop, "glance", lambda *_: next(looks))
     photos = write_tiny_set(tmp_path / "set", val=FEWEST)
     run = train_tiny(photos, tmp_path / "run", select="separation", optim__epochs=3)

@@ -12,7 +12,7 @@ import torch
 from train.data.types import Image
 from train.localizer import Localizer, build_localizer
 from train.proposals import Proposal
-from train.validate import glance, predict_maps
+from train.validate import glance, judge_predictions, predict_maps
 
 from .photos import write_photo
 from .tiny import tiny_config
@@ -63,15 +63,26 @@ def test_boxes_proposals_class_and_separation_are_judged(tmp_path: Path, model: 
     proposals = [_proposal(PLACE), _proposal(ELSEWHERE), [], []]
     seen = glance(model, images, proposals, BACKGROUND, SIDE, 1)
     assert seen.boxes == pytest.approx(200 / 3)
+    assert seen.steady == pytest.approx(200 / 3)
     assert seen.agreement == pytest.approx(50)
     assert seen.class_acc == 100
     assert seen.separation == 1
 
 
+def test_a_map_that_is_right_at_few_thresholds_alone_is_not_steady(tmp_path: Path) -> None:
+    images = [_image(tmp_path, "a", THING, [BOX]), _image(tmp_path, "b", THING, [BOX])]
+    around = np.full((SIDE, SIDE), 0.5, np.float32)  # warm everywhere, hardly warmer in the box
+    around[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 0.54  # 2 of 40 shares of the maximum tell them apart
+    probs = np.array([0.0, 1.0], np.float32)
+    seen = judge_predictions([(i, around, probs) for i in range(2)], images, None, BACKGROUND)
+    assert seen.boxes == pytest.approx(100)
+    assert seen.steady == pytest.approx(100 * 2 / 9)
+
+
 def test_without_boxes_proposals_are_all_there_is(tmp_path: Path, model: Localizer) -> None:
     images = [_image(tmp_path, "a", THING, None), _image(tmp_path, "b", BACKGROUND, None)]
     seen = glance(model, images, [_proposal(PLACE), []], BACKGROUND, SIDE, 1)
-    assert seen.boxes is None
+    assert (seen.boxes, seen.steady) == (None, None)
     assert seen.agreement == 100
 
 

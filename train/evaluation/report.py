@@ -29,6 +29,9 @@ MOST_PHOTOS = 600  # a larger split is judged on its first photos only, for the 
 _CHOSEN = {
     "val boxes": "The best checkpoint was chosen by its boxes on val, which is box supervision of those "
     "photos; the last checkpoint, reported beside it, was not chosen at all.",
+    "val boxes at their best threshold": "The best checkpoint was chosen by its boxes on val at the best "
+    "threshold (the protocol), which is box supervision of those photos; the last checkpoint, reported "
+    "beside it, was not chosen at all.",
     "proposal agreement": "The best checkpoint was chosen without any box, by agreement with proposals on "
     "val; the last checkpoint is reported beside it.",
     "separation of val photos": "The best checkpoint was chosen without any box, by how well its map tells "

@@ -37,6 +37,7 @@ STYLE = {
 }
 _VAL_LABELS = {
     "val_boxes": "boxes: mean of IoU .3/.5/.7",
+    "val_steady": "boxes over a stretch of thresholds",
     "val_agreement": "agreement with proposals",
     "val_class_acc": "class accuracy",
 }

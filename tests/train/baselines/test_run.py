@@ -108,7 +108,7 @@ def test_the_head_is_the_one_that_fits_val_best(
 
     def judged(predictions: Any, *_: object) -> Any:
         assert len(list(predictions)) == 8
-        return glance(boxes=next(fits), agreement=None, class_acc=50.0, separation=None)
+        return glance(boxes=next(fits), steady=None, agreement=None, class_acc=50.0, separation=None)
 
     monkeypatch.setattr("train.baselines.sst.judge_predictions", judged)
     monkeypatch.setattr(train.baselines.run, "_judge", lambda *_: {})
