@@ -75,7 +75,9 @@ class Polish:
         found = self._maps.get(index)
         if found is None and index in self._maps:
             name = self._images[index].image_id
-            raise DatasetError(f"{name}: could not be read when polish began, so nothing says what it shows")
+            raise DatasetError(
+                f"{name}: could not be read when this epoch began, so nothing says what it shows"
+            )
         return found if found is None else stretched(found, self._contrast)
 
 

@@ -142,7 +142,7 @@ def test_a_photo_nobody_could_read_then_is_left_out_of_the_batch_and_not_called_
     views = ViewSource(
         train, np.zeros((len(train), 1, 4, 4), np.float16), [[] for _ in train], config, None, polish
     )
-    with pytest.raises(DatasetError, match=r"thing/0\.png: could not be read when polish began"):
+    with pytest.raises(DatasetError, match=r"thing/0\.png: could not be read when this epoch began"):
         views(2, away)
     target = views(2, away + 1).target
     assert target is not None
