@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.thresholds import choose_presence_threshold, choose_threshold
+from calibration.thresholds import best_stretch, choose_presence_threshold, choose_threshold
 
 AT = np.round(np.arange(0.05, 0.951, 0.025), 3)  # 37 absolute thresholds
 TAUS = np.arange(0, 1, 0.001)
@@ -32,6 +32,22 @@ def test_threshold_is_the_centre_of_the_smoothed_plateau(curve: np.ndarray, expe
     chosen = choose_threshold(curve, AT)
     assert chosen in AT
     assert chosen == pytest.approx(expected, abs=0.026)  # one step: smoothing widens a plateau at its rims
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [
+        pytest.param(plateau(0.4, 0.6), 80, id="as wide as the window"),
+        pytest.param(plateau(0.49, 0.51, height=100, else_=0), 100 / 9, id="right at one threshold alone"),
+        pytest.param(plateau(0.9, 0.95, else_=0), 80 * 3 / 9, id="at the end: nothing is made up beyond it"),
+        pytest.param(np.full(37, 50.0), 50, id="flat"),
+        pytest.param(np.array([60.0]), 60, id="one threshold"),
+    ],
+)
+def test_the_best_stretch_is_the_mean_of_a_fifth_of_the_thresholds(
+    curve: np.ndarray, expected: float
+) -> None:
+    assert best_stretch(curve) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
