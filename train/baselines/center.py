@@ -15,6 +15,7 @@ from train.baselines.base import Baseline
 from train.epochs import Outcome
 from train.evaluation.metrics import SIDE
 from train.evaluation.metrics_center import choose_center_box
+from train.selection import BY_PROTOCOL
 
 if TYPE_CHECKING:
     from train.baselines.base import Weights
@@ -49,7 +50,7 @@ class Center(Baseline):
         size = choose_center_box(val)
         own = {"shape": torch.ones(2), "shares": shares}
         best = own | ({} if size is None else {"shape": torch.tensor(size)})
-        selection = "nothing" if size is None else "val boxes"
+        selection = "nothing" if size is None else BY_PROTOCOL.words
         return {"best": best, "last": own}, Outcome([], selection, 0, [])
 
 

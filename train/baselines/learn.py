@@ -19,6 +19,7 @@ from train.epochs import Course, Outcome, run_epochs
 from train.evaluation.split_scores import PresenceRule
 from train.optimizer import load_optimizer_state, lr_factor, optimizer_state
 from train.optimstate import part_of
+from train.selection import BY_PROTOCOL
 from train.shared import Timer
 from train.tensors import autocast, speed_up_training, stack_images
 from train.validate import Glance, judge_predictions
@@ -63,8 +64,8 @@ def learn(run: Run[BaselineConfig], meta: Mapping[str, object]) -> Outcome:
         epochs=optim.epochs,
         batches=batches,
         load=load,
-        score=lambda seen: seen.boxes if by_boxes else seen.class_acc,
-        selection="val boxes" if by_boxes else "class accuracy",
+        score=BY_PROTOCOL.score if by_boxes else lambda seen: seen.class_acc,
+        selection=BY_PROTOCOL.words if by_boxes else "class accuracy",
     )
     return run_epochs(run, BaselineLearner(run, len(batches(0))), course, meta)
 

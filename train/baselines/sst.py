@@ -23,6 +23,7 @@ from train.config import SstConfig
 from train.config_limits import INTO_ONE
 from train.epochs import Outcome
 from train.harvest import DONE, harvested
+from train.selection import BY_PROTOCOL
 from train.sst import SelfSupervisedTransformer
 from train.teach import fit_linear
 from train.validate import judge_predictions
@@ -110,7 +111,7 @@ class RawAttention(Baseline):
         head = self._best_head(run.dataset, store) if self.config.select != "accuracy" else None
         last = {k: v.clone() for k, v in self.state_dict().items()} | {"head": torch.tensor(MEAN)}
         best = last | {"head": torch.tensor(MEAN if head is None else head)}
-        selection = "nothing" if head is None else "val boxes"
+        selection = "nothing" if head is None else BY_PROTOCOL.words
         skipped = [image.image_id for i, image in enumerate(photos) if store.done[i] != DONE]
         return {"best": best, "last": last}, Outcome([], selection, 0, skipped)
 

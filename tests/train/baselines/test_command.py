@@ -80,7 +80,7 @@ def test_flags_become_settings_of_the_method(
         pytest.param("--method cam --classifier cnn", "--classifier means nothing to cam", id="of DiPS"),
         pytest.param("--method cam --select proposals", "expected one of auto, boxes, accuracy", id="select"),
         pytest.param(
-            "--select accuracy", "expected one of auto, boxes, separation, proposals", id="select of DiPS"
+            "--select accuracy", "expected one of auto, boxes, protocol, separation", id="select of DiPS"
         ),
         pytest.param("--method cam --set losses.cls=1", "setting 'losses.cls' does not exist", id="setting"),
     ],

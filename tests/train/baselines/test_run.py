@@ -26,6 +26,7 @@ from train.evaluation.evaluate import evaluate_split
 from train.evaluation.split_scores import PresenceRule
 from train.evaluation.subject import open_run
 from train.localizer import load_localizer
+from train.selection import BY_PROTOCOL
 from train.settings import flatten, to_toml
 
 from .tiny import LEARNING, tiny_baseline
@@ -78,7 +79,7 @@ def test_a_run_leaves_what_a_run_of_dips_leaves(finished: Path) -> None:
     assert {*DECIDED, "config.toml", "metrics.json", "report.html", "seconds.json", "events"} <= names
     metrics = _metrics(finished)
     assert metrics["method"] == "cam"
-    assert metrics["selection"] == "val boxes"
+    assert metrics["selection"] == BY_PROTOCOL.words
     assert metrics["input_size"] == [64, 64]
     assert [epoch["epoch"] for epoch in metrics["history"]] == [1, 2]
     assert metrics["best"]["test"]["localized_photos"] == 4
@@ -89,7 +90,7 @@ def test_a_run_leaves_what_a_run_of_dips_leaves(finished: Path) -> None:
 @pytest.mark.parametrize("method", ["sst", "center"])
 def test_what_learns_nothing_leaves_the_same_files(method: str, data: Path, tmp_path: Path) -> None:
     out = _train(data, tmp_path / "run", method)
-    assert _metrics(out)["selection"] == "val boxes"
+    assert _metrics(out)["selection"] == BY_PROTOCOL.words
     last, best = (load_tensors(out / name)[0] for name in DECIDED)
     if method == "sst":
         assert last["model.head"].item() == 0  # the mean of all heads
