@@ -232,6 +232,8 @@ def test_what_cannot_work_is_said_before_anything_is_written(
 def test_boxes_cannot_choose_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--select boxes: val of .* has no boxes"):
         train_tiny(write_tiny_set(tmp_path / "set", boxes=False), tmp_path / "run", select="boxes")
+    with pytest.raises(UsageError, match=r"--select protocol: val of .* has no boxes; use auto"):
+        train_tiny(tmp_path / "set", tmp_path / "run", select="protocol")
     with pytest.raises(UsageError, match=r"--select separation: val of .* has fewer than 10 photos"):
         train_tiny(tmp_path / "set", tmp_path / "run", select="separation")
 
