@@ -101,9 +101,9 @@ def test_a_transformer_of_two_blocks_gives_the_features_of_both() -> None:
 def test_features_pass_the_gradient_to_the_photo_and_keep_no_graph() -> None:
     sst = _sst()
     x = torch.randn(1, 3, 64, 64, requires_grad=True)
-    sst.features_of(x).sum().backward()
+    sst.features_of(x)[0, 0].backward()  # not of their sum: the norm at the end makes that constant
     assert x.grad is not None
-    assert x.grad.any()
+    assert x.grad.abs().max() > 1e-6
     assert sst._attn_input is not None
     assert not sst._attn_input.requires_grad
 
