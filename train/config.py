@@ -148,7 +148,9 @@ class TrainConfig:
 
     preset: str = one_of("edge", "paper")
     seed: int = 0
-    select: str = one_of("auto", "boxes", "protocol", "separation", "proposals")  # see train/selection.py
+    select: str = one_of(
+        "auto", "boxes", "protocol", "separation", "proposals", "last"
+    )  # see train/selection.py
     negative_class: str = ""  # class without any object; empty: the one named "background", if any
     sst: SstConfig = field(default_factory=SstConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)

@@ -74,8 +74,8 @@ def test_training_never_reads_a_box_of_train(finished: Path, tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("no_figures")
 def test_boxes_of_val_choose_the_epoch_but_teach_nothing(finished: Path, tmp_path: Path) -> None:
-    """Without any box in the set every trained weight is the same, and proposals choose the epoch."""
-    out = train_tiny(write_tiny_set(tmp_path / "set", boxes=False), tmp_path / "run")
+    """Without any box in the set every trained weight is the same; here proposals choose the epoch."""
+    out = train_tiny(write_tiny_set(tmp_path / "set", boxes=False), tmp_path / "run", select="proposals")
     assert differing(finished, out, RESULTS[:-1]) == []
     with_boxes, without = (load_tensors(run / "last.safetensors")[0] for run in (finished, out))
     assert all(torch.equal(v, without[k]) for k, v in with_boxes.items())
@@ -85,6 +85,15 @@ def test_boxes_of_val_choose_the_epoch_but_teach_nothing(finished: Path, tmp_pat
     latest_of_best = max(range(2), key=lambda e: (agreement[e], e))
     assert metrics["best_epoch"] == 1 + latest_of_best
     assert [epoch["val_boxes"] for epoch in metrics["history"]] == [None, None]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_without_boxes_and_with_few_photos_the_last_epoch_is_taken(tmp_path: Path) -> None:
+    out = train_tiny(write_tiny_set(tmp_path / "set", boxes=False), tmp_path / "run")
+    metrics = metrics_of(out)
+    assert (metrics["selection"], metrics["best_epoch"]) == ("none (last epoch)", 2)
+    best, last = (load_tensors(out / f"{name}.safetensors")[0] for name in ("localizer", "last"))
+    assert all(torch.equal(v, last[k]) for k, v in best.items())
 
 
 @pytest.mark.usefixtures("no_figures")

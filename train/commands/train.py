@@ -68,10 +68,10 @@ SETTINGS = {
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same machine: same result.")
 @click.option(
     "--select",
-    type=click.Choice(["auto", "boxes", "protocol", "separation", "proposals", "accuracy"]),
+    type=click.Choice(["auto", "boxes", "protocol", "separation", "proposals", "last", "accuracy"]),
     help="What picks the best epoch on val; auto: boxes when val has them, over a stretch of thresholds "
     "(protocol: at the best one, as baselines do). Without: separation of photos with an object from those "
-    "without, proposals with under 10 of either; class accuracy of a baseline.",
+    "without, the last with under 10 of either; class accuracy of a baseline.",
 )
 @click.option("--negative-class", metavar="NAME", help="Class without any object.  [default: background]")
 @click.option(

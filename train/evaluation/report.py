@@ -36,6 +36,8 @@ _CHOSEN = {
     "val; the last checkpoint is reported beside it.",
     "separation of val photos": "The best checkpoint was chosen without any box, by how well its map tells "
     "val photos with an object from those without; the last checkpoint is reported beside it.",
+    "none (last epoch)": "The best checkpoint is the last: val has neither boxes nor photos enough with and "
+    "without an object to choose by.",
     "class accuracy": "The best checkpoint was chosen without any box, by its class accuracy on val; "
     "the last checkpoint is reported beside it.",
 }
