@@ -81,7 +81,7 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
     ("place", "call"),
     [
         pytest.param("train.prototypes.kmeans", 1, id="among the background prototypes"),
-        pytest.param("train.ownmaps.predict_maps", 1, id="while own maps are made"),
+        pytest.param("train.ownmaps.predict_maps", 1, id="while own maps are made", marks=slow),
         pytest.param("train.loop.Fitter.step", 6, id="in an epoch that learns from own maps"),
     ],
 )
@@ -99,7 +99,7 @@ def test_prototypes_and_own_maps_are_the_same_after_a_stop(
     ("place", "call"),
     [
         pytest.param("train.ownmaps.predict_maps", 2, id="while maps at a second size are made"),
-        pytest.param("train.loop.Fitter.step", 9, id="in an epoch that polishes"),
+        pytest.param("train.loop.Fitter.step", 9, id="in an epoch that polishes", marks=slow),
     ],
 )
 def test_polishing_is_the_same_after_a_stop(

@@ -89,6 +89,7 @@ def test_the_result_is_the_teacher_of_the_last_state(finished: Path) -> None:
     assert not torch.equal(result["pos_embed"], state["student.backbone.pos_embed"])
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_training_takes_the_result_as_it_is(data: Path, finished: Path, tmp_path: Path) -> None:
     """At another input size, and what it finds is not what random weights find."""
     attention = []
