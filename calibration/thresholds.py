@@ -53,18 +53,9 @@ def best_stretch(percent: NDArray[np.float64]) -> float:
     What a threshold that is somewhat off still gives; the bare maximum is what one threshold gives.
 
     Args:
-        percent: (t,) accuracy per threshold, evenly spaced.
+        percent: (t,) accuracy in percent per threshold, evenly spaced.
     """
     return float(_window_means(percent, _half_window(percent.size)).max())
-
-
-def _half_window(size: int) -> int:
-    return max(0, round(SMOOTHING * size / 2))
-
-
-def _window_means(curve: NDArray[np.float64], half: int) -> NDArray[np.float64]:
-    """(t - 2 half,) means of all whole windows."""
-    return np.convolve(curve, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
 
 
 def choose_presence_threshold(positive: ArrayLike, negative: ArrayLike) -> float:
@@ -91,6 +82,15 @@ def choose_presence_threshold(positive: ArrayLike, negative: ArrayLike) -> float
     balanced = (1 - _smooth_share_below(cuts, hot) + _smooth_share_below(cuts, cold)) / 2
     best = np.flatnonzero(balanced >= balanced.max() - LEVEL)
     return float(1 / (1 + np.exp(-cuts[best].mean())))
+
+
+def _half_window(size: int) -> int:
+    return max(0, round(SMOOTHING * size / 2))
+
+
+def _window_means(curve: NDArray[np.float64], half: int) -> NDArray[np.float64]:
+    """(t - 2 half,) means of all whole windows."""
+    return np.convolve(curve, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
 
 
 def _log_odds(score: NDArray[np.float64]) -> NDArray[np.float64]:

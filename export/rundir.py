@@ -12,6 +12,7 @@ from edge_runtime.contract import ModelContract
 from edge_runtime.errors import ModelError
 from train.evaluation.presence import calibration_of
 from train.evaluation.subject import METRICS, read_metrics
+from train.selection import LAST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def read_run(run_dir: Path, checkpoint: str) -> RunFacts:
     raw = read_metrics(run_dir)
     try:
         part, (height, width) = raw[checkpoint], raw["input_size"]
-        chosen_by = raw["selection"] if checkpoint == "best" else "none (last epoch)"
+        chosen_by = raw["selection"] if checkpoint == "best" else LAST.words
         return RunFacts(
             classes=tuple(str(name) for name in raw["classes"]),
             negative_class=raw["negative_class"],

@@ -148,9 +148,8 @@ class TrainConfig:
 
     preset: str = one_of("edge", "paper")
     seed: int = 0
-    select: str = one_of(
-        "auto", "boxes", "protocol", "separation", "proposals", "last"
-    )  # see train/selection.py
+    # what chooses the best epoch, see train/selection.py
+    select: str = one_of("auto", "boxes", "protocol", "separation", "proposals", "last")
     negative_class: str = ""  # class without any object; empty: the one named "background", if any
     sst: SstConfig = field(default_factory=SstConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)

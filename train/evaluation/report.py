@@ -17,6 +17,7 @@ from train.evaluation.report_charts import threshold_chart, training_chart
 from train.evaluation.report_photos import Shot, choose, draw, judge
 from train.evaluation.report_presence import presence_section
 from train.evaluation.subject import open_run, read_metrics
+from train.selection import BY_BOXES, BY_PROPOSALS, BY_PROTOCOL, BY_SEPARATION, LAST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,17 +28,16 @@ if TYPE_CHECKING:
 PER_GROUP = 6
 MOST_PHOTOS = 600  # a larger split is judged on its first photos only, for the choice of overlays
 _CHOSEN = {
-    "val boxes": "The best checkpoint was chosen by its boxes on val, which is box supervision of those "
+    BY_BOXES.words: "The best checkpoint was chosen by its boxes on val, which is box supervision of those "
     "photos; the last checkpoint, reported beside it, was not chosen at all.",
-    "val boxes at their best threshold": "The best checkpoint was chosen by its boxes on val at the best "
+    BY_PROTOCOL.words: "The best checkpoint was chosen by its boxes on val at the best "
     "threshold (the protocol), which is box supervision of those photos; the last checkpoint, reported "
     "beside it, was not chosen at all.",
-    "proposal agreement": "The best checkpoint was chosen without any box, by agreement with proposals on "
+    BY_PROPOSALS.words: "The best checkpoint was chosen without any box, by agreement with proposals on "
     "val; the last checkpoint is reported beside it.",
-    "separation of val photos": "The best checkpoint was chosen without any box, by how well its map tells "
+    BY_SEPARATION.words: "The best checkpoint was chosen without any box, by how well its map tells "
     "val photos with an object from those without; the last checkpoint is reported beside it.",
-    "none (last epoch)": "The best checkpoint is the last: val has neither boxes nor photos enough with and "
-    "without an object to choose by.",
+    LAST.words: "No epoch was chosen: the best checkpoint is the last.",
     "class accuracy": "The best checkpoint was chosen without any box, by its class accuracy on val; "
     "the last checkpoint is reported beside it.",
 }

@@ -15,6 +15,7 @@ from train.baselines.methods import DIPS
 from train.evaluation.evaluate import WITHOUT_BOXES, Thresholds
 from train.evaluation.presence import calibration_of
 from train.evaluation.split_scores import PresenceRule
+from train.selection import LAST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,7 +114,7 @@ def open_run(run_dir: Path, checkpoint: str) -> Subject:
             origin={
                 "checkpoint": checkpoint,
                 "method": metrics.get("method", DIPS),
-                "selection": metrics["selection"] if checkpoint == "best" else "none (last epoch)",
+                "selection": metrics["selection"] if checkpoint == "best" else LAST.words,
                 "run_id": metrics["run_id"],
             },
         )
