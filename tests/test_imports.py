@@ -104,7 +104,7 @@ def test_run_works_where_no_extra_is_installed(flight: tuple[object, ...]) -> No
         ("export", "torch", "torch", "export"),
         pytest.param("export", "timm", "timm", "export", marks=pytest.mark.slow),
         ("export", "onnx", "onnx", "export"),
-        ("export", "onnxsim", "onnxsim", "export"),
+        pytest.param("export", "onnxsim", "onnxsim", "export", marks=pytest.mark.slow),
     ],
 )
 def test_a_missing_package_is_named_in_one_line_with_the_extra_to_install(

@@ -62,7 +62,7 @@ def _make(
     return run_together(size, work)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow), 4])
 def test_many_processes_leave_the_bits_of_one(
     tmp_path: Path, dataset: Dataset, model: Localizer, size: int
 ) -> None:
