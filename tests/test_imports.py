@@ -97,8 +97,14 @@ def test_run_works_where_no_extra_is_installed(flight: tuple[object, ...]) -> No
     ("command", "package", "pip_name", "extra"),
     [
         ("train", "torch", "torch", "train"),
-        pytest.param("train", "timm", "timm", "train", marks=pytest.mark.slow),
-        ("train", "segmentation_models_pytorch", "segmentation-models-pytorch", "train"),
+        ("train", "timm", "timm", "train"),
+        pytest.param(
+            "train",
+            "segmentation_models_pytorch",
+            "segmentation-models-pytorch",
+            "train",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("train", "safetensors", "safetensors", "train", marks=pytest.mark.slow),
         ("evaluate", "torch", "torch", "train"),
         ("export", "torch", "torch", "export"),

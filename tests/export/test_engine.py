@@ -63,7 +63,7 @@ def fp32_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         pytest.param("fp32", "Float", "Float", id="fp32"),
         pytest.param("fp16", "Half", "Half", id="fp16"),
         pytest.param("int8", "Half", "Int8", id="int8"),
-        pytest.param("int8-trt8", "Float", "Int8", id="int8 for TensorRT 8"),
+        pytest.param("int8-trt8", "Float", "Int8", id="int8 for TensorRT 8", marks=pytest.mark.slow),
     ],
 )
 def test_every_convolution_is_built_in_the_precision_of_the_file(

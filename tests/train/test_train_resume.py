@@ -80,7 +80,7 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
 @pytest.mark.parametrize(
     ("place", "call"),
     [
-        pytest.param("train.prototypes.kmeans", 1, id="among the background prototypes"),
+        pytest.param("train.prototypes.kmeans", 1, id="among the background prototypes", marks=slow),
         pytest.param("train.ownmaps.predict_maps", 1, id="while own maps are made", marks=slow),
         pytest.param("train.loop.Fitter.step", 6, id="in an epoch that learns from own maps"),
     ],

@@ -119,7 +119,7 @@ def test_of_equally_good_epochs_the_latest_is_taken(
     [
         pytest.param((1.0, 0.9992, 0.9985), 2, id="all but as good, then clearly worse"),
         pytest.param((0.9985, 0.9992, 0.998), 2, id="alike to an earlier one only, not to the highest"),
-        pytest.param((0.9, 1.0, 0.998), 2, id="the highest"),
+        pytest.param((0.9, 1.0, 0.998), 2, id="the highest", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.usefixtures("no_figures")
