@@ -62,11 +62,18 @@ def test_fp16_file_says_what_it_was_made_from_and_how_it_did(run: Path, data: Pa
     assert [row["photos"] for row in rows] == [16, 16]
 
 
+@pytest.mark.parametrize(
+    "aim",
+    [
+        pytest.param(0.01, id="met"),
+        pytest.param(Int8Settings.aim_map_mean, id="missed whatever is float", marks=pytest.mark.slow),
+    ],
+)
 def test_int8_writes_three_files_from_one_table(
-    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aim: float
 ) -> None:
-    # An untrained network misses the aim whatever is float; tests/calibration look at that choice.
-    monkeypatch.setattr(flow, "Int8Settings", partial(Int8Settings, aim_map_mean=0.01))
+    """An untrained network misses the product's own aim, and looks for the cost of every layer first."""
+    monkeypatch.setattr(flow, "Int8Settings", partial(Int8Settings, aim_map_mean=aim))
     done = invoke(run, "--precision", "int8", "--frames", data, "--calib", data, "--out", tmp_path)
     assert done.exit_code == 0, (done.output, done.exception)
     table = json.loads((tmp_path / "tower-calibration.json").read_text())
